@@ -1,0 +1,57 @@
+"""The only place that opens, commits and rolls back transactions."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import cast
+
+import psycopg
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+# A session is a connection inside one open transaction.
+Session = AsyncConnection
+
+CONNECT_TIMEOUT_SECONDS = 5
+POOL_WAIT_SECONDS = 5
+
+
+class Database:
+    """Connections of one process to one PostgreSQL."""
+
+    def __init__(self, url: str, *, pool_size: int, statement_timeout_seconds: float, application: str) -> None:
+        self.url = url
+        self.engine: AsyncEngine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=POOL_WAIT_SECONDS,
+            connect_args={
+                "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+                "application_name": application,
+                # UTC so that text forms and date arithmetic never depend on the server's zone.
+                "options": f"-c statement_timeout={int(statement_timeout_seconds * 1000)} -c timezone=UTC",
+                "prepare_threshold": 1,
+            },
+        )
+        # Several statements of one answer must see one state: count, list and total agree.
+        self._reader = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[Session]:
+        """One transaction: committed when the block ends well, rolled back otherwise."""
+        async with self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Session]:
+        """One snapshot; PostgreSQL itself refuses writes in it."""
+        async with self._reader.connect() as connection, connection.begin():
+            yield connection
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+async def driver(session: Session) -> psycopg.AsyncConnection:
+    """The psycopg connection under a session, for COPY and for work enqueued in its transaction."""
+    raw = await session.get_raw_connection()
+    return cast(psycopg.AsyncConnection, raw.driver_connection)

@@ -1,0 +1,41 @@
+"""CPU work goes to other processes, so that neither the event loop nor its heartbeat ever waits for it."""
+
+import asyncio
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+# Training must never take the cores from serving.
+NICENESS = 10
+
+
+def _quiet_process() -> None:
+    os.nice(NICENESS)
+    for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(library, "1")
+
+
+class Compute:
+    """A pool of niced processes for pure functions; started when first used."""
+
+    def __init__(self, processes: int) -> None:
+        self._processes = processes
+        self._pool: ProcessPoolExecutor | None = None
+
+    async def run(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Call a module-level function with picklable arguments in another process."""
+        if self._pool is None:
+            # spawn: a forked child would share the parent's database sockets and locks.
+            self._pool = ProcessPoolExecutor(
+                self._processes, mp_context=multiprocessing.get_context("spawn"), initializer=_quiet_process
+            )
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None

@@ -1,0 +1,1 @@
+"""Running the service: keys, the audit log, jobs, data quality."""

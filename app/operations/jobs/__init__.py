@@ -1,0 +1,1 @@
+"""Jobs as their callers follow them."""

@@ -1,0 +1,218 @@
+"""Reading the rows of a bulk body: all at once when all are good, one by one as soon as one is not."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+import orjson
+
+from app.errors import FieldError, InvalidInput, TooLarge, Unreadable
+from app.records.intake.outcome import Refusal
+
+MAX_ROWS = 10_000
+MAX_DEPTH = 32
+DEFAULT_SOURCE = "default"
+
+Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+Word = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+# An amount is exact decimal text, or a number that is exact in its currency.
+Amount = str | int | float
+
+Row = TypeVar("Row", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch(Generic[Row]):
+    """Rows that were read, where each stood in the body, and those that could not be read."""
+
+    rows: Sequence[Row]
+    indices: Sequence[int]
+    refused: list[Refusal]
+    source: str
+
+    @property
+    def received(self) -> int:
+        return len(self.rows) + len(self.refused)
+
+
+class Envelope(Generic[Row]):
+    """The body of one kind of bulk write: a list of rows under its name, and perhaps a source."""
+
+    def __init__(self, name: str, row: type[Row], *, has_source: bool = True) -> None:
+        self.name, self.row = name, row
+        fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [(name, list[row])]  # type: ignore[valid-type]
+        raw_fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [(name, list[msgspec.Raw])]
+        if has_source:
+            source = ("source", Word, DEFAULT_SOURCE)
+            fields.append(source)
+            raw_fields.append(source)
+        title = "".join(part.capitalize() for part in name.split("_"))
+        self.shape = msgspec.defstruct(f"{title}In", fields, forbid_unknown_fields=True)
+        self._all = msgspec.json.Decoder(self.shape)
+        self._raw = msgspec.json.Decoder(msgspec.defstruct(f"{title}Raw", raw_fields, forbid_unknown_fields=True))
+        self._one = msgspec.json.Decoder(row)
+
+    def read(self, body: bytes) -> Batch[Row]:
+        """The rows of a body. Raises Unreadable or InvalidInput when the envelope itself is wrong."""
+        self._refuse_repeated_envelope(body)
+        if b"\\u0000" not in body:
+            try:
+                envelope = self._all.decode(body)
+            except (msgspec.MsgspecError, RecursionError):
+                pass  # the slow way finds out which rows
+            else:
+                rows = getattr(envelope, self.name)
+                self._refuse_too_many(len(rows))
+                return Batch(rows, range(len(rows)), [], getattr(envelope, "source", DEFAULT_SOURCE))
+        return self._one_by_one(body)
+
+    def _one_by_one(self, body: bytes) -> Batch[Row]:
+        try:
+            envelope = self._raw.decode(body)
+        except msgspec.ValidationError as error:
+            raise InvalidInput("The envelope is wrong", errors=[_field_error(error, "")]) from None
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise Unreadable(f"The body is not JSON: {error}") from None
+        raws = getattr(envelope, self.name)
+        self._refuse_too_many(len(raws))
+        rows: list[Row] = []
+        indices: list[int] = []
+        refused: list[Refusal] = []
+        for index, raw in enumerate(raws):
+            row = self.read_one(bytes(raw), index=index)
+            if isinstance(row, Refusal):
+                refused.append(row)
+            else:
+                rows.append(row)
+                indices.append(index)
+        return Batch(rows, indices, refused, getattr(envelope, "source", DEFAULT_SOURCE))
+
+    def read_one(self, raw: bytes, *, index: int) -> Row | Refusal:
+        """One row from its own JSON bytes."""
+        try:
+            row = self._one.decode(raw)
+            if b"\\u0000" in raw:
+                refuse_nul(orjson.loads(raw))
+        except msgspec.ValidationError as error:
+            found = _field_error(error, f"/{self.name}/{index}")
+            return Refusal(index, found.code, found.pointer, found.detail, raw, customer_in(raw))
+        except (msgspec.DecodeError, orjson.JSONDecodeError, RecursionError, UnicodeDecodeError) as error:
+            return Refusal(index, "unreadable_row", f"/{self.name}/{index}", f"not valid JSON: {error}", raw)
+        except _HasNul as error:
+            detail = "text with a NUL character (U+0000) cannot be stored"
+            pointer = f"/{self.name}/{index}{error.pointer}"
+            return Refusal(index, "nul_character", pointer, detail, raw, customer_in(raw))
+        return row
+
+    def _refuse_repeated_envelope(self, body: bytes) -> None:
+        """Two lists under one name: which one is meant? JSON readers would silently take the last."""
+        if body.count(b'"%s"' % self.name.encode()) < 2 and b"\\u00" not in body:
+            return
+        try:
+            top = json.loads(body, object_pairs_hook=tuple)
+        except (ValueError, RecursionError):
+            return  # the decoder says it better
+        names = [pair[0] for pair in top] if isinstance(top, tuple) else []
+        for name in names:
+            if names.count(name) > 1:
+                detail = f"{name!r} stands twice in the envelope"
+                raise InvalidInput(detail, errors=[FieldError(f"/{name}", "duplicate_field", detail)])
+
+    def _refuse_too_many(self, rows: int) -> None:
+        if rows > MAX_ROWS:
+            raise TooLarge(
+                f"At most {MAX_ROWS} rows are taken at once; {rows} came",
+                errors=[FieldError(f"/{self.name}", "too_many_rows", f"send at most {MAX_ROWS} rows")],
+            )
+
+    def openapi(self) -> dict[str, Any]:
+        """The JSON schema of a body, from the shape that decodes it; it needs no other document."""
+        (_,), parts = msgspec.json.schema_components([self.shape], ref_template="#/{name}")
+        top: dict[str, Any] = _inlined(parts[self.shape.__name__], parts)
+        top["properties"][self.name]["maxItems"] = MAX_ROWS
+        return top
+
+
+def _inlined(schema: Any, parts: dict[str, Any]) -> Any:
+    if isinstance(schema, list):
+        return [_inlined(each, parts) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(parts[schema["$ref"].removeprefix("#/")], parts)
+    return {name: _inlined(each, parts) for name, each in schema.items()}
+
+
+class _HasNul(Exception):
+    def __init__(self, pointer: str) -> None:
+        self.pointer = pointer
+
+
+def refuse_nul(value: Any, pointer: str = "") -> None:
+    if isinstance(value, str) and "\x00" in value:
+        raise _HasNul(pointer)
+    if isinstance(value, dict):
+        for key, item in value.items():
+            refuse_nul(key, pointer)
+            refuse_nul(item, f"{pointer}/{key}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            refuse_nul(item, f"{pointer}/{index}")
+
+
+def customer_in(raw: bytes) -> str | None:
+    """The customer a refused row names, so that erasure reaches it; null when it names none."""
+    try:
+        row = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+    named = row.get("customer_id") if isinstance(row, dict) else None
+    return named[:1_000].replace("\x00", "") if isinstance(named, str) else None
+
+
+_AT = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
+_NAMED = re.compile(r"^Object (?:missing required|contains unknown) field `(?P<name>.*)`$")
+_CODES = (
+    ("Object missing required field", "missing_field"),
+    ("Object contains unknown field", "unknown_field"),
+    ("Expected `str` of length", "invalid_length"),
+    ("Invalid RFC3339", "invalid_instant"),
+    ("Expected `datetime` with", "naive_instant"),
+    ("Invalid enum", "invalid_value"),
+    ("Number out of range", "number_out_of_range"),
+    ("Expected", "invalid_type"),
+)
+
+
+def _field_error(error: msgspec.ValidationError, base: str) -> FieldError:
+    """msgspec's message as a pointer, a stable code and a sentence."""
+    match = _AT.match(str(error))
+    what, path = (match["what"], match["path"] or "") if match else (str(error), "")
+    pointer = base + re.sub(r"\[(\d+)\]", r"/\1", path.replace(".", "/")).replace("[...]", "")
+    if named := _NAMED.match(what):
+        pointer = f"{pointer}/{named['name']}"
+    code = next((code for start, code in _CODES if what.startswith(start)), "invalid_value")
+    return FieldError(pointer, code, what[:500])
+
+
+def flaw_of_document(raw: bytes) -> tuple[str, str] | None:
+    """What is wrong with free JSON of the caller, as code and sentence; null when PostgreSQL will take it."""
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        return "unreadable_row", f"not valid JSON: {error}"
+    # More brackets than levels is common; counting the levels themselves is only worth it then.
+    if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        return "too_deep", f"nested more than {MAX_DEPTH} levels deep"
+    return None
+
+
+def _depth(value: Any) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(_depth, value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max(map(_depth, value), default=0)
+    return 0

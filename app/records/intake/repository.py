@@ -1,0 +1,121 @@
+"""The SQL that every bulk write needs: locks, who the customers are, what was refused, whom it touched."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ARRAY, Text, any_, bindparam, func, insert, select, text
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from app.db.engine import Session
+from app.records.intake.outcome import Refusal
+from app.tables.customers import customer_aliases, customers
+from app.tables.intake import dirty_customers, known_batches, rejections
+from app.tables.privacy import privacy_state, tombstones
+
+# First keys of the advisory locks; the second says which source.
+PRIVACY_LOCK = 7_355_608_010
+_TEXTS = ARRAY(Text(collation="C"))
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacyState:
+    """What a bulk write must know of merges and erasures before it may store anything."""
+
+    epoch: int
+    has_tombstones: bool
+    has_aliases: bool
+
+
+async def lock_intake(session: Session, kind: str, source: str) -> None:
+    """Wait for writers of the same kind and source, and for merges and erasures; they wait for us."""
+    await session.execute(
+        text("select pg_advisory_xact_lock_shared(:privacy), pg_advisory_xact_lock(hashtextextended(:stream, 0))"),
+        {"privacy": PRIVACY_LOCK, "stream": f"intake {kind} {source}"},
+    )
+
+
+async def lock_people(session: Session) -> None:
+    """Wait for all writers to finish and keep new ones out: whoever merges or erases needs the facts at rest."""
+    await session.execute(text("select pg_advisory_xact_lock(:privacy)"), {"privacy": PRIVACY_LOCK})
+
+
+async def move_epoch(session: Session) -> None:
+    """Tell every process that what it remembers about customers is out of date."""
+    await session.execute(privacy_state.update().values(epoch=privacy_state.c.epoch + 1))
+
+
+async def privacy(session: Session) -> PrivacyState:
+    """To be read after lock_intake, in a statement of its own, so that it sees what the lock waited for."""
+    query = select(privacy_state.c.epoch, select(tombstones).exists(), select(customer_aliases).exists())
+    row = (await session.execute(query)).one()
+    return PrivacyState(*row)
+
+
+async def known_customers(session: Session, customer_ids: Sequence[str]) -> set[str]:
+    """Which of these customers exist."""
+    given = bindparam("ids", list(customer_ids), _TEXTS)
+    return set(await session.scalars(select(customers.c.customer_id).where(customers.c.customer_id == any_(given))))
+
+
+async def aliases_of(session: Session, customer_ids: Sequence[str]) -> dict[str, str]:
+    """For those that were merged away: whom they mean now."""
+    given = bindparam("ids", list(customer_ids), _TEXTS)
+    query = select(customer_aliases.c.alias, customer_aliases.c.customer_id)
+    rows = await session.execute(query.where(customer_aliases.c.alias == any_(given)))
+    return {row.alias: row.customer_id for row in rows}
+
+
+async def erased_among(session: Session, hashes: Sequence[bytes]) -> set[bytes]:
+    """Which of these keyed hashes are tombstones."""
+    rows = await session.scalars(select(tombstones.c.customer_hash).where(tombstones.c.customer_hash.in_(hashes)))
+    return set(rows)
+
+
+async def create_customers(session: Session, customer_ids: Sequence[str]) -> None:
+    """Create customers that are known by nothing but their identifier; sorted, so that writers never deadlock."""
+    given = func.unnest(bindparam("ids", sorted(customer_ids), _TEXTS)).column_valued("customer_id")
+    statement = upsert(customers).from_select(["customer_id"], select(given))
+    await session.execute(statement.on_conflict_do_nothing(index_elements=["customer_id"]))
+
+
+async def touch(session: Session, customer_ids: Sequence[str]) -> None:
+    """Put customers into the dirty set."""
+    if customer_ids:
+        await session.execute(insert(dirty_customers).values(customer_ids=list(customer_ids)))
+
+
+async def reject(session: Session, kind: str, source: str | None, refused: Sequence[Refusal]) -> None:
+    """Keep refused rows, so that nothing is lost."""
+    if refused:
+        await session.execute(
+            insert(rejections),
+            [
+                {
+                    "kind": kind,
+                    "source": source,
+                    "index": refusal.index,
+                    "code": refusal.code,
+                    "pointer": refusal.pointer.replace("\x00", ""),
+                    "detail": refusal.detail.replace("\x00", ""),
+                    "customer_id": refusal.customer_id,
+                    "payload": refusal.payload,
+                    "status": "open",
+                }
+                for refusal in refused
+            ],
+        )
+
+
+async def is_known_batch(session: Session, digest: bytes) -> int | None:
+    """How many rows this very body had when it was stored whole in the present epoch; null when it was not."""
+    query = select(known_batches.c.row_count).where(
+        known_batches.c.digest == digest, known_batches.c.privacy_epoch == privacy_state.c.epoch
+    )
+    found: int | None = (await session.execute(query)).scalar_one_or_none()
+    return found
+
+
+async def remember_batch(session: Session, digest: bytes, *, rows: int, epoch: int) -> None:
+    statement = upsert(known_batches).values(digest=digest, row_count=rows, privacy_epoch=epoch)
+    renewed = {"row_count": rows, "privacy_epoch": epoch, "received_at": func.now()}
+    await session.execute(statement.on_conflict_do_update(index_elements=["digest"], set_=renewed))

@@ -1,0 +1,105 @@
+"""Segmentations, their versions, their segments, and who was in which over which time."""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+
+from app.tables.metadata import document, identifier, instant, metadata, one_of
+
+METHODS = ("rfm",)
+VERSION_STATUSES = ("candidate", "active", "archived")
+
+# One row per segmentation: a name, a method, and how it was asked for.
+segmentations = Table(
+    "segmentations",
+    metadata,
+    Column("segmentation_id", Uuid, primary_key=True, server_default=text("gen_random_uuid()")),
+    Column("name", Text, nullable=False, unique=True),
+    identifier("method"),
+    document("request"),
+    instant("created_at", defaults_to_now=True),
+    one_of("method", METHODS),
+)
+
+# One row per fitted version; at most one of a segmentation is active. model is the fitted rule as plain numbers.
+segmentation_versions = Table(
+    "segmentation_versions",
+    metadata,
+    Column(
+        "segmentation_id",
+        Uuid,
+        ForeignKey("segmentations.segmentation_id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("version", Integer, primary_key=True),
+    identifier("status"),
+    instant("trained_at"),
+    instant("as_of"),
+    document("features"),
+    document("params"),
+    document("model"),
+    document("evaluation"),
+    instant("activated_at", nullable=True),
+    instant("refreshed_at", nullable=True),
+    one_of("status", VERSION_STATUSES),
+    CheckConstraint("version >= 1", name="version_counts_from_one"),
+    Index(
+        "ix_segmentation_versions_one_active",
+        "segmentation_id",
+        unique=True,
+        postgresql_where=text("status = 'active'"),
+    ),
+)
+
+# One row per segment; its key and id stay the same across versions.
+segments = Table(
+    "segments",
+    metadata,
+    Column("segment_id", Uuid, primary_key=True, server_default=text("gen_random_uuid()")),
+    Column("segmentation_id", Uuid, ForeignKey("segmentations.segmentation_id", ondelete="CASCADE"), nullable=False),
+    identifier("key"),
+    Column("name", Text, nullable=False),
+    Column("position", Integer, nullable=False),
+    document("persona"),
+    UniqueConstraint("segmentation_id", "key"),
+    UniqueConstraint("segmentation_id", "segment_id"),
+)
+
+# One row per customer, segmentation and stretch of time [valid_from, valid_to); valid_to null: still in it.
+# No foreign keys, for the reason given at transactions; versions and segments are never deleted.
+memberships = Table(
+    "memberships",
+    metadata,
+    Column("membership_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("segmentation_id", Uuid, nullable=False),
+    identifier("customer_id"),
+    Column("segment_id", Uuid, nullable=False),
+    Column("version", Integer, nullable=False),
+    instant("valid_from"),
+    instant("valid_to", nullable=True),
+    instant("evaluated_at"),
+    Column("confidence", Double),
+    document("reason"),
+    CheckConstraint("valid_to is null or valid_to > valid_from", name="range_forward"),
+    Index(
+        "ix_memberships_current",
+        "customer_id",
+        "segmentation_id",
+        unique=True,
+        postgresql_where=text("valid_to is null"),
+    ),
+    Index("ix_memberships_segment", "segment_id", "customer_id"),
+    Index("ix_memberships_history", "customer_id", "segmentation_id", "valid_from", unique=True),
+)

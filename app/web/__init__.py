@@ -1,0 +1,1 @@
+"""What all routers share: problems, keys and scopes, sessions, strict bodies, paging, idempotency."""

@@ -1,0 +1,45 @@
+"""Pushing transactions over HTTP."""
+
+import pytest
+
+from tests.conftest import Service
+from tests.support.records import transaction
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_the_same_row_again_is_a_duplicate(service: Service) -> None:
+    first = await service.push(transaction())
+    again = await service.push(transaction())
+    assert (first["created"], again["created"], again["duplicates"]) == (1, 0, 1)
+
+
+async def test_the_same_identifier_with_other_content_is_a_conflict(service: Service) -> None:
+    await service.push(transaction(amount="10.00"))
+    answer = await service.push(transaction(amount="11.00"), transaction("T-2"))
+    assert answer["created"] == 1
+    assert [(row["index"], row["code"], row["pointer"]) for row in answer["rejected"]] == [
+        (0, "conflict", "/transactions/0/transaction_id")
+    ]
+
+
+async def test_one_bad_row_does_not_cost_the_good_ones(service: Service) -> None:
+    rows = [transaction(f"T-{i}") for i in range(200)]
+    rows[57]["currency"] = "ZZZ"
+    answer = await service.push(*rows)
+    assert (answer["received"], answer["created"]) == (200, 199)
+    assert [row["pointer"] for row in answer["rejected"]] == ["/transactions/57/currency"]
+
+
+async def test_a_known_batch_sent_again_changes_nothing(service: Service) -> None:
+    rows = [transaction(f"T-{i}", customer_id=f"C-{i % 7}") for i in range(300)]
+    first, again = await service.push(*rows), await service.push(*rows)
+    assert (first["created"], again["created"], again["duplicates"]) == (300, 0, 300)
+    shuffled = await service.push(*reversed(rows))
+    assert (shuffled["created"], shuffled["duplicates"]) == (0, 300)
+
+
+async def test_rows_that_are_partly_known_are_stored_in_part(service: Service) -> None:
+    await service.push(*[transaction(f"T-{i:03}") for i in range(50)])
+    answer = await service.push(*[transaction(f"T-{i:03}") for i in range(25, 75)])
+    assert (answer["created"], answer["duplicates"], answer["rejected"]) == (25, 25, [])

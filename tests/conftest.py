@@ -1,0 +1,103 @@
+"""What tests stand on: one real PostgreSQL for each test process, one fresh database for each test."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import psycopg
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import make_url
+
+from app.clock import FrozenClock
+from app.config import Settings
+from app.db import migrate
+from app.db.embedded import EmbeddedPostgres
+from app.main import create_app
+
+ADMIN_KEY = "test-admin-key-that-is-long-enough-for-all"
+SECRET = b"a secret that signs nothing of value"
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+# Durability is what the e2e tests check, with real processes; here it would only cost time.
+UNSAFE_AND_FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "shared_buffers": "256MB"}
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """A PostgreSQL server with a migrated template database."""
+    server = EmbeddedPostgres.start(tmp_path_factory.mktemp("home"), settings=UNSAFE_AND_FAST)
+    try:
+        with psycopg.connect(server.conninfo, autocommit=True) as connection:
+            connection.execute("create database migrated")
+        migrate.upgrade(url_of(server, "migrated"))
+        yield server
+    finally:
+        server.stop()
+
+
+def url_of(server: EmbeddedPostgres, database: str) -> str:
+    return make_url(server.url).set(database=database).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """A fresh database at the newest revision."""
+    name = f"test_{uuid4().hex[:12]}"
+    with psycopg.connect(postgres.conninfo, autocommit=True) as connection:
+        connection.execute(f"create database {name} template migrated strategy file_copy")
+        yield url_of(postgres, name)
+        connection.execute(f"drop database {name} with (force)")
+
+
+@dataclass
+class Service:
+    """The application, a client with an admin key, and the clock it lives by."""
+
+    app: FastAPI
+    client: httpx.AsyncClient
+    clock: FrozenClock
+    database_url: str
+
+    async def push(self, *transactions: dict[str, Any], **envelope: Any) -> dict[str, Any]:
+        """Push transactions and expect 200."""
+        answer = await self.client.post("/v1/transactions", json={"transactions": transactions, **envelope})
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """Override in a module to test with other settings."""
+    return Settings(_env_file=None, admin_key=ADMIN_KEY, reporting_currency="EUR", pool_size=4)
+
+
+@pytest.fixture
+async def service(database_url: str, settings: Settings) -> AsyncIterator[Service]:
+    clock = FrozenClock(NOW)
+    app = create_app(settings, database_url=database_url, secret=SECRET, clock=clock)
+    transport = httpx.ASGITransport(app)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(
+        transport=transport, base_url="http://tessera", headers={"Authorization": f"Bearer {ADMIN_KEY}"}
+    ) as client:
+        yield Service(app, client, clock, database_url)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("TESSERA_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder.name}: set TESSERA_TEST_DATA")
+    return folder
