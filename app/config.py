@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -18,7 +18,13 @@ class Settings(BaseSettings):
     """Environment variables named TESSERA_<FIELD>, or the same names in a file called .env."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", frozen=True, extra="ignore", env_ignore_empty=True
+        env_prefix=PREFIX,
+        env_file=".env",
+        frozen=True,
+        env_ignore_empty=True,
+        # A misspelt TESSERA_ line in .env is refused; lines for other programs are none of our business.
+        extra="forbid",
+        dotenv_filtering="match_prefix",
     )
 
     home: Path = Field(Path(".tessera"), description="Folder of the embedded database and the secrets.")
@@ -60,6 +66,12 @@ class Settings(BaseSettings):
         except (OSError, ValueError) as error:
             raise ValueError(f"{value!r} is not an IANA time zone such as Europe/Berlin") from error
         return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_what_tests_read(cls, found: dict[str, Any]) -> dict[str, Any]:
+        names = tuple(name.removeprefix(PREFIX).lower() for name in TEST_ONLY)
+        return {name: value for name, value in found.items() if not name.startswith(names)}
 
     @model_validator(mode="after")
     def _secret_for_shared_databases(self) -> Self:

@@ -1,10 +1,12 @@
 """The HTTP composition root: settings in, application out."""
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from sqlalchemy.exc import SQLAlchemyError
 
 from app import __version__
 from app.clock import Clock, SystemClock
@@ -26,6 +28,8 @@ from app.web.state import ServiceState
 DEADLINE_MARGIN_SECONDS = 5.0
 # After start-up nearly everything alive stays alive: looking through it again costs 30 ms pauses.
 GC_THRESHOLD = 50_000
+# How long start-up waits for the admin key to be stored, and the pause before that is tried again.
+ADMIN_KEY_SECONDS = 2.0
 
 ROUTERS = (
     health.router,
@@ -79,12 +83,23 @@ def create_app(settings: Settings, *, database_url: str, secret: bytes, clock: C
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state: ServiceState = app.state.service
-    settings: Settings = app.state.settings
-    if settings.admin_key is not None:
-        async with state.database.write() as session:
-            await keys.accept_admin_key(session, key=settings.admin_key.get_secret_value())
+    letting_in = asyncio.create_task(_let_admin_in(state.database, app.state.settings))
+    # A database that is away or not migrated yet keeps nobody from asking /readyz why.
+    await asyncio.wait({letting_in}, timeout=ADMIN_KEY_SECONDS)
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 100)
     yield
+    letting_in.cancel()
     await state.database.close()
+
+
+async def _let_admin_in(database: Database, settings: Settings) -> None:
+    """Store the admin key of the settings, as soon as the database can take it."""
+    while settings.admin_key is not None:
+        try:
+            async with database.write() as session:
+                await keys.accept_admin_key(session, key=settings.admin_key.get_secret_value())
+            return
+        except (SQLAlchemyError, OSError):
+            await asyncio.sleep(ADMIN_KEY_SECONDS)

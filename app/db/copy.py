@@ -1,5 +1,6 @@
 """Columns to PostgreSQL's binary COPY format, whole columns at a time."""
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,6 +20,7 @@ TRAILER = b"\xff\xff"
 # Small enough that PostgreSQL indexes one slice while the next is being encoded, large enough to be few.
 SLICE_ROWS = 2_500
 MAX_PADDING = 4
+TEXT_OID = 25
 
 # PostgreSQL counts microseconds from 2000-01-01.
 POSTGRES_EPOCH_MICROS = 946_684_800_000_000
@@ -96,22 +98,34 @@ def uuid(values: Sequence[bytes]) -> Field:
     return Field(np.full(len(values), 16, np.int64), np.frombuffer(b"".join(values), np.uint8))
 
 
+def text_array(values: Sequence[str]) -> Field:
+    """One row that holds all the values as a text[]."""
+    # One dimension, no nulls, the type's number, how many, counted from 1; then a length before each value.
+    header = struct.pack(">iiIii", 1, 0, TEXT_OID, len(values), 1)
+    body = header + _matrix([text(values)], prefix=b"") if values else struct.pack(">iiI", 0, 0, TEXT_OID)
+    return Field(np.array([len(body)]), np.frombuffer(body, np.uint8))
+
+
 def encode(fields: Sequence[Field]) -> bytes:
-    """Rows in binary COPY format, without header and trailer.
+    """Rows in binary COPY format, without header and trailer."""
+    return _matrix(fields, prefix=struct.pack(">h", len(fields)))
+
+
+def _matrix(fields: Sequence[Field], *, prefix: bytes) -> bytes:
+    """Row by row: the prefix, then each value behind its length.
 
     Rows are laid out in a matrix as wide as the longest value of each column; a mask then drops the padding.
     """
     rows = len(fields[0].lengths)
     widths = [int(max(field.lengths.max(initial=0), 0)) for field in fields]
-    width = 2 + sum(4 + each for each in widths)
+    width = len(prefix) + sum(4 + each for each in widths)
     if rows > 1 and rows * width > MAX_PADDING * (rows * 64 + sum(len(field.data) for field in fields)):
         # A few values are far longer than the rest: padding all rows to them would waste memory.
-        halves = _cut(fields, [0, rows // 2, rows])
-        return b"".join(map(encode, halves))
+        return b"".join(_matrix(half, prefix=prefix) for half in _cut(fields, [0, rows // 2, rows]))
     out = np.empty((rows, width), np.uint8)
     keep = np.ones((rows, width), np.bool_)
-    out[:, :2] = divmod(len(fields), 256)
-    at = 2
+    out[:, : len(prefix)] = np.frombuffer(prefix, np.uint8)
+    at = len(prefix)
     for field, longest in zip(fields, widths, strict=True):
         out[:, at : at + 4] = field.lengths.astype(">i4").view(np.uint8).reshape(rows, 4)
         at += 4

@@ -33,6 +33,11 @@ def newest_revision() -> str:
     return head
 
 
+def revisions() -> list[str]:
+    """All revisions, oldest first."""
+    return [script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()][::-1]
+
+
 async def current_revision(session: Session) -> str | None:
     """The revision a database stands at; null when it was never migrated."""
     known = await session.scalar(text("select to_regclass('alembic_version') is not null"))

@@ -14,12 +14,13 @@ tombstones = Table(
     instant("erased_at", defaults_to_now=True),
 )
 
-# One row per erasure: what was removed, by table.
+# One row per erasure: how many rows were removed and how many stay without a name, by table.
 erasure_receipts = Table(
     "erasure_receipts",
     metadata,
     Column("receipt_id", Uuid, primary_key=True, server_default=text("gen_random_uuid()")),
     document("removed"),
+    document("kept_anonymous"),
     instant("erased_at", defaults_to_now=True),
 )
 

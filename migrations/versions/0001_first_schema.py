@@ -89,6 +89,12 @@ def upgrade() -> None:
         sa.Column(
             "removed", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), server_default="{}", nullable=False
         ),
+        sa.Column(
+            "kept_anonymous",
+            postgresql.JSONB(none_as_null=True, astext_type=sa.Text()),
+            server_default="{}",
+            nullable=False,
+        ),
         sa.Column("erased_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("receipt_id", name=op.f("pk_erasure_receipts")),
     )

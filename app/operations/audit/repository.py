@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from app.db.engine import Session
 from app.tables.operations import audit_log
@@ -14,3 +14,8 @@ async def page(session: Session, *, limit: int, before: int | None) -> list[dict
     if before is not None:
         query = query.where(audit_log.c.entry_id < before)
     return [dict(row) for row in (await session.execute(query)).mappings()]
+
+
+async def record(session: Session, *, action: str, subject: str) -> None:
+    """A change made without a key, at the command line."""
+    await session.execute(insert(audit_log).values(key_id=None, action=action, object=subject))

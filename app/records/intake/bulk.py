@@ -88,7 +88,7 @@ def set_apart(kind: Kind[Row, Columns], checked: Checked[Columns], flaws: Sequen
         checked.source,
         kind.take(checked.columns, good),
         [checked.indices[position] for position in good],
-        [*checked.refused, *refusals(kind.name, checked, flawed.values())],
+        [*checked.refused, *refusals(kind.envelope.name, checked, flawed.values())],
         lambda position: checked.payload(good[position]),
         lambda position: checked.customer_of(good[position]),
     )
@@ -129,7 +129,7 @@ async def store(
         outcome, flaws = await kind.store(
             session, checked.source, checked.columns, privacy=privacy, memory=intake.memory, secret=intake.secret
         )
-        outcome.rejected.extend(refusals(kind.name, checked, first_flaws(flaws).values()))
+        outcome.rejected.extend(refusals(kind.envelope.name, checked, first_flaws(flaws).values()))
     outcome.rejected.extend(checked.refused)
     outcome.received = checked.received
     await repository.reject(session, kind.name, checked.source, outcome.rejected)

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ARRAY, Text, any_, bindparam, func, insert, select, text
+from sqlalchemy import ARRAY, Column, Text, any_, bindparam, func, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from app.db.copy import copy_into, text_array
 from app.db.engine import Session
 from app.records.intake.outcome import Refusal
 from app.tables.customers import customer_aliases, customers
-from app.tables.intake import dirty_customers, known_batches, rejections
+from app.tables.intake import known_batches, rejections
 from app.tables.privacy import privacy_state, tombstones
 
 # First keys of the advisory locks; the second says which source.
@@ -65,6 +66,14 @@ async def aliases_of(session: Session, customer_ids: Sequence[str]) -> dict[str,
     return {row.alias: row.customer_id for row in rows}
 
 
+async def any_known(session: Session, identifier: Column[str], ids: Sequence[str], *, source: str) -> bool:
+    """Whether one of these identifiers is stored, under this source where the table knows sources."""
+    query = select(identifier).where(identifier == any_(bindparam("ids", list(ids), _TEXTS)))
+    if "source" in identifier.table.c:
+        query = query.where(identifier.table.c.source == source)
+    return bool(await session.scalar(select(query.exists())))
+
+
 async def erased_among(session: Session, hashes: Sequence[bytes]) -> set[bytes]:
     """Which of these keyed hashes are tombstones."""
     rows = await session.scalars(select(tombstones.c.customer_hash).where(tombstones.c.customer_hash.in_(hashes)))
@@ -81,7 +90,7 @@ async def create_customers(session: Session, customer_ids: Sequence[str]) -> Non
 async def touch(session: Session, customer_ids: Sequence[str]) -> None:
     """Put customers into the dirty set."""
     if customer_ids:
-        await session.execute(insert(dirty_customers).values(customer_ids=list(customer_ids)))
+        await copy_into(session, "dirty_customers", {"customer_ids": text_array(list(customer_ids))})
 
 
 async def reject(session: Session, kind: str, source: str | None, refused: Sequence[Refusal]) -> None:

@@ -18,15 +18,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-async def any_known(session: Session, source: str, transaction_ids: Sequence[str]) -> bool:
-    """Whether one of these transactions is stored."""
-    given = bindparam("ids", list(transaction_ids), _TEXTS)
-    known = select(transactions.c.transaction_id).where(
-        transactions.c.source == source, transactions.c.transaction_id == any_(given)
-    )
-    return bool(await session.scalar(select(known.exists())))
-
-
 async def stored_content(session: Session, source: str, transaction_ids: Sequence[str]) -> dict[str, tuple[Any, ...]]:
     """What is stored under these identifiers, by identifier, in the form of TransactionColumns.content."""
     given = bindparam("ids", list(transaction_ids), _TEXTS)

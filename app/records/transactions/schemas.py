@@ -7,6 +7,7 @@ import msgspec
 from pydantic import BaseModel
 
 from app.records.intake.envelope import Amount, Envelope, Identifier, Word
+from app.records.intake.instants import InstantText
 
 MAX_LINES = 1_000
 Quantity = Annotated[int | float | str, msgspec.Meta(description="How many; up to 6 decimals.")]
@@ -25,7 +26,7 @@ class TransactionIn(msgspec.Struct, forbid_unknown_fields=True):
 
     transaction_id: Identifier
     customer_id: Identifier | None
-    occurred_at: Annotated[datetime, msgspec.Meta(tz=True)]
+    occurred_at: InstantText
     amount: Amount
     currency: str
     kind: Literal["purchase", "refund"] = "purchase"

@@ -1,0 +1,1 @@
+"""What it was worth: key figures now, experiments and returns on top of them."""

@@ -1,0 +1,1 @@
+"""Key figures, each defined once and answered with its uncertainty."""

@@ -1,0 +1,57 @@
+"""A question about key figures: as it was sent, and as it stands once window, periods and segmentation are known."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from app.clock import Window
+from app.measurement.kpis.definitions import Customers, Dimension, Kind, Kpi
+from app.measurement.kpis.periods import Interval, Period
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What a caller asks for; null where the caller leaves the choice to the service."""
+
+    metrics: tuple[str, ...]
+    from_: str | None = None
+    to: str | None = None
+    group_by: tuple[Dimension, ...] = ()
+    segmentation_id: UUID | None = None
+    interval: Interval | None = None
+    customers: Customers = "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reporting:
+    """How the service reports: in which currency, by whose days, at what time it is."""
+
+    currency: str
+    zone: ZoneInfo
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """Everything the facts are asked for. `segmentation_id` is null exactly when it is not grouped by segment."""
+
+    kpis: tuple[Kpi, ...]
+    window: Window
+    periods: tuple[Period, ...]
+    group_by: tuple[Dimension, ...]
+    segmentation_id: UUID | None
+    customers: Customers
+    reporting: Reporting
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        return frozenset().union(*(kpi.kinds for kpi in self.kpis))
+
+    @property
+    def needs_money(self) -> bool:
+        return any(kpi.needs_money for kpi in self.kpis)
+
+    @property
+    def needs_squares(self) -> bool:
+        return any(kpi.interval is not None for kpi in self.kpis)

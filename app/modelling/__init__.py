@@ -1,0 +1,1 @@
+"""What we infer from what happened: features, segments, memberships."""

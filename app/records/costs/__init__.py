@@ -1,0 +1,1 @@
+"""What was spent to win and keep customers."""

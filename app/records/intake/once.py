@@ -1,0 +1,153 @@
+"""Each fact once: what is new is inserted, what is known is skipped, what contradicts is reported."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from sqlalchemy import Column
+from sqlalchemy.exc import IntegrityError
+
+from app.db.engine import Session
+from app.records.intake import repository
+from app.records.intake.bulk import ERASED
+from app.records.intake.customers import CustomerMemory, People, resolve
+from app.records.intake.outcome import Flaw, Outcome
+
+# Identifiers looked at before hoping that a whole batch is new.
+SAMPLE = 16
+_ERASED = "this customer was erased; nothing of theirs is taken any more"
+
+
+class Columns(Protocol):
+    """Rows by column; content is everything that one row says besides its identifier."""
+
+    def __len__(self) -> int: ...
+
+    def content(self, position: int) -> tuple[Any, ...]: ...
+
+
+class OwnedColumns(Columns, Protocol):
+    """Rows about customers; null for nobody in particular."""
+
+    customer_id: list[str | None]
+
+
+C = TypeVar("C", bound=Columns)
+Owned = TypeVar("Owned", bound=OwnedColumns)
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf(Generic[C]):
+    """Where one kind of fact is kept, by the column of its identifier; a shelf may have no sources."""
+
+    identifier: Column[str]
+    take: Callable[[C, Sequence[int]], C]
+    stored_content: Callable[[Session, str, Sequence[str]], Awaitable[Mapping[str, tuple[Any, ...]]]]
+    add: Callable[[Session, str, C], Awaitable[None]]
+
+    def ids(self, columns: C) -> list[str]:
+        found: list[str] = getattr(columns, self.identifier.name)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """Positions that were created, how many were known already, and those that contradict."""
+
+    created: Sequence[int]
+    duplicates: int
+    flaws: list[Flaw]
+
+
+async def add_once(session: Session, shelf: Shelf[C], source: str, columns: C, *, flaws: Sequence[Flaw]) -> Added:
+    """Store rows that are new and not flawed, skip those that are stored, report those that contradict.
+
+    Needs lock_intake.
+    """
+    ids = shelf.ids(columns)
+    flawed = {flaw.position for flaw in flaws}
+    order = sorted((position for position in range(len(columns)) if position not in flawed), key=ids.__getitem__)
+    fresh, repeated, conflicts = _once(ids, columns, order)
+    added = await _add_new(session, shelf, source, columns, order=fresh) if fresh else Added([], 0, [])
+    conflicting = [_conflict(position, shelf.identifier.name) for position in conflicts]
+    return Added(added.created, added.duplicates + repeated, [*flaws, *conflicting, *added.flaws])
+
+
+def _conflict(position: int, name: str) -> Flaw:
+    detail = f"this {name} is stored with other content; a correction needs an identifier of its own"
+    return Flaw(position, "conflict", name, detail)
+
+
+def _once(ids: Sequence[str], columns: Columns, order: Sequence[int]) -> tuple[list[int], int, list[int]]:
+    """First of each identifier, in order; how many repeat it; which contradict it."""
+    fresh: list[int] = []
+    duplicates, conflicts = 0, []
+    for position in order:
+        if not fresh or ids[fresh[-1]] != ids[position]:
+            fresh.append(position)
+        elif columns.content(fresh[-1]) == columns.content(position):
+            duplicates += 1
+        else:
+            conflicts.append(position)
+    return fresh, duplicates, conflicts
+
+
+async def _add_new(session: Session, shelf: Shelf[C], source: str, columns: C, *, order: Sequence[int]) -> Added:
+    """Insert what is not stored; every identifier stands once."""
+    ids = shelf.ids(columns)
+    sample = [ids[position] for position in order[:: max(1, len(order) // SAMPLE)]]
+    if not await repository.any_known(session, shelf.identifier, [*sample, ids[order[-1]]], source=source):
+        # Probably all new: let the primary key find out, which costs nothing when it is so.
+        try:
+            async with session.begin_nested():
+                await shelf.add(session, source, shelf.take(columns, order))
+            return Added(order, 0, [])
+        except IntegrityError:
+            pass
+    stored = await shelf.stored_content(session, source, [ids[position] for position in order])
+    fresh = [position for position in order if ids[position] not in stored]
+    known = [position for position in order if ids[position] in stored]
+    conflicts = [position for position in known if stored[ids[position]] != columns.content(position)]
+    if fresh:
+        await shelf.add(session, source, shelf.take(columns, fresh))
+    flaws = [_conflict(position, shelf.identifier.name) for position in conflicts]
+    return Added(fresh, len(known) - len(conflicts), flaws)
+
+
+def storing(shelf: Shelf[Owned]) -> Callable[..., Awaitable[tuple[Outcome, list[Flaw]]]]:
+    """The store function of a kind of fact about customers, who are created when they are new."""
+
+    async def store(
+        session: Session,
+        source: str,
+        columns: Owned,
+        *,
+        privacy: repository.PrivacyState,
+        memory: CustomerMemory,
+        secret: bytes,
+    ) -> tuple[Outcome, list[Flaw]]:
+        """Needs lock_intake. Flaws name positions of the columns given."""
+        named = {customer_id for customer_id in columns.customer_id if customer_id is not None}
+        people = await resolve(session, named, privacy=privacy, memory=memory, secret=secret)
+        columns, flaws = _renamed(people, columns)
+        added = await add_once(session, shelf, source, columns, flaws=flaws)
+        owners = {owner for position in added.created if (owner := columns.customer_id[position]) is not None}
+        await repository.touch(session, sorted(owners))
+        return Outcome(created=len(added.created), duplicates=added.duplicates), added.flaws
+
+    return store
+
+
+def _renamed(people: People, columns: Owned) -> tuple[Owned, list[Flaw]]:
+    """The columns with merged customers renamed; rows of the erased are flawed."""
+    if not people.merged and not people.erased:
+        return columns, []
+    flaws = [
+        Flaw(position, ERASED, "customer_id", _ERASED)
+        for position, customer_id in enumerate(columns.customer_id)
+        if customer_id in people.erased
+    ]
+    columns = copy(columns)
+    columns.customer_id = [None if each is None else people.merged.get(each, each) for each in columns.customer_id]
+    return columns, flaws

@@ -1,0 +1,1 @@
+"""Merging, exporting and erasing people, in every table that knows them."""

@@ -1,0 +1,204 @@
+"""What every table knows of a customer, and what becomes of it at erasure, merge and export: said once, here."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+from sqlalchemy import ARRAY, Column, ColumnElement, LargeBinary, Table, Text, and_, any_, bindparam, exists, func, or_
+
+from app.tables import metadata
+from app.tables.customers import customer_aliases, customers
+from app.tables.events import events
+from app.tables.intake import dirty_customers, rejections
+from app.tables.operations import idempotency_keys
+from app.tables.segments import memberships
+from app.tables.transactions import transaction_items, transactions
+
+_TEXTS = ARRAY(Text(collation="C"))
+
+
+class AtErase(Enum):
+    """REMOVE the rows; keep them ANONYMOUS, for totals; TAKE_OUT the identifier from a list of many."""
+
+    REMOVE = auto()
+    ANONYMOUS = auto()
+    TAKE_OUT = auto()
+
+
+class AtMerge(Enum):
+    """MOVE the rows to the survivor; REMOVE them; RENAME the identifier in a list; let them STAY as they are.
+
+    FOLD is the merge itself: the customers become one row and one more alias.
+    """
+
+    MOVE = auto()
+    REMOVE = auto()
+    RENAME = auto()
+    STAY = auto()
+    FOLD = auto()
+
+
+# Given the identifiers of one person (the surviving one first, then those merged into it): which rows are meant.
+About = Callable[[Sequence[str]], ColumnElement[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One table: how its rows name a customer, what becomes of them, and why so.
+
+    cleared: what an anonymous row loses, besides nothing. exported: the columns that are the customer's own data;
+    None is all of them, () is none.
+    """
+
+    table: Table
+    about: About
+    at_erase: AtErase
+    at_merge: AtMerge
+    why: str
+    cleared: Mapping[str, Any] | None = None
+    exported: tuple[str, ...] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.table.name
+
+    @property
+    def columns(self) -> list[Column[Any]]:
+        """What an export shows."""
+        return [each for each in self.table.c if self.exported is None or each.name in self.exported]
+
+
+def _texts(names: Sequence[str]) -> ColumnElement[Any]:
+    return bindparam(None, list(names), _TEXTS, unique=True)
+
+
+def _named_in(column: Column[Any]) -> About:
+    return lambda names: column == any_(_texts(names))
+
+
+def _listed_in(column: Column[Any]) -> About:
+    return lambda names: column.op("&&")(_texts(names))
+
+
+def _lines_of_transactions(names: Sequence[str]) -> ColumnElement[bool]:
+    t, i = transactions.c, transaction_items.c
+    return exists().where(
+        t.source == i.source, t.transaction_id == i.transaction_id, t.customer_id == any_(_texts(names))
+    )
+
+
+def _spelled_in(text: Column[Any], names: Sequence[str]) -> ColumnElement[bool]:
+    """Whether the bytes of a JSON text hold one of these identifiers as a whole string."""
+    spelled = (bindparam(None, orjson.dumps(name), LargeBinary, unique=True) for name in names)
+    return or_(*(func.position(each.op("in")(text)) > 0 for each in spelled))
+
+
+def _refused_rows(names: Sequence[str]) -> ColumnElement[bool]:
+    """Rows that name the customer, and rows without a readable customer in whose text the identifier stands."""
+    r = rejections.c
+    return or_(r.customer_id == any_(_texts(names)), and_(r.customer_id.is_(None), _spelled_in(r.payload, names)))
+
+
+def _remembered_answers(names: Sequence[str]) -> ColumnElement[bool]:
+    """Answers that hold the identifier, and answers to a path that does, spelled plainly or for a URL."""
+    path = idempotency_keys.c.path + "/"
+    spelled = {f"/{form}/" for name in names for form in (name, quote(name, safe=""))}
+    in_path = (func.strpos(path, each) > 0 for each in sorted(spelled))
+    return or_(_spelled_in(idempotency_keys.c.body, names), *in_path)
+
+
+# In the order of erasure: what hangs on a row comes before the row that says whose it is.
+PLANS: tuple[Plan, ...] = (
+    Plan(
+        customer_aliases,
+        _named_in(customer_aliases.c.customer_id),
+        AtErase.REMOVE,
+        AtMerge.FOLD,
+        "other names of the person; each gets a tombstone of its own",
+    ),
+    Plan(
+        customers,
+        _named_in(customers.c.customer_id),
+        AtErase.REMOVE,
+        AtMerge.FOLD,
+        "the person themselves",
+    ),
+    Plan(
+        transaction_items,
+        _lines_of_transactions,
+        AtErase.ANONYMOUS,
+        AtMerge.STAY,
+        "lines belong to their transaction and name nobody",
+    ),
+    Plan(
+        transactions,
+        _named_in(transactions.c.customer_id),
+        AtErase.ANONYMOUS,
+        AtMerge.MOVE,
+        "totals stay right; without the customer it is a guest's",
+        cleared={"customer_id": None},
+    ),
+    Plan(
+        events,
+        _named_in(events.c.customer_id),
+        AtErase.ANONYMOUS,
+        AtMerge.MOVE,
+        "totals stay right; properties are free text and may hold anything, so they go",
+        cleared={"customer_id": None, "properties": {}},
+    ),
+    Plan(
+        memberships,
+        _named_in(memberships.c.customer_id),
+        AtErase.REMOVE,
+        AtMerge.REMOVE,
+        "inferred from what one name alone had done; the survivor's are evaluated anew",
+    ),
+    Plan(
+        rejections,
+        _refused_rows,
+        AtErase.REMOVE,
+        AtMerge.STAY,
+        "the row as it was sent; aliases are followed when it is retried, exported or erased",
+    ),
+    Plan(
+        dirty_customers,
+        _listed_in(dirty_customers.c.customer_ids),
+        AtErase.TAKE_OUT,
+        AtMerge.RENAME,
+        "waiting for evaluation; the list names other people too, so only its times are exported",
+        exported=("batch_id", "touched_at"),
+    ),
+    Plan(
+        idempotency_keys,
+        _remembered_answers,
+        AtErase.REMOVE,
+        AtMerge.STAY,
+        "an answer given before, kept to be given again; it may name other people, so only its place is exported",
+        exported=("path", "created_at"),
+    ),
+)
+
+# Tables that know no customer, each with the reason. A table in neither list fails a test.
+KNOWS_NOBODY: Mapping[str, str] = {
+    "api_keys": "callers, not customers",
+    "audit_log": "a customer in it is a keyed hash, which proves the erasure and names nobody",
+    "costs": "what was spent, on nobody in particular",
+    "erasure_receipts": "counts by table",
+    "exchange_rates": "currencies",
+    "job_uploads": "raw files, dropped when their job ends; rows of the erased are refused when they are read",
+    "jobs": "settings, counts and ids of our own; rows of a file that were refused are kept under rejections",
+    "known_batches": "digests of whole bodies",
+    "privacy_state": "one number",
+    "segmentation_versions": "rules and figures over everybody",
+    "segmentations": "how a segmentation was asked for",
+    "segments": "names and averages of many",
+    "tombstones": "keyed hashes, kept so that the erased are refused",
+}
+
+
+def unplanned() -> set[str]:
+    """Tables for which nobody has said what they know."""
+    return set(metadata.tables) - {plan.name for plan in PLANS} - KNOWS_NOBODY.keys()

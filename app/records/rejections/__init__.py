@@ -1,0 +1,1 @@
+"""Rows that were refused: kept, listed, and tried again once they are mended."""

@@ -1,0 +1,102 @@
+"""The house keeps its shape: sizes, names, floors, one place that commits."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+APP = ROOT / "app"
+MODULES = sorted(APP.rglob("*.py"))
+FORBIDDEN_NAMES = {"models", "utils", "helpers", "common", "core", "misc", "manager"}
+MAX_FILE_LINES = 400
+# Tables of declarations: one row each, nothing to read twice.
+DECLARATIONS = {APP / "money" / "iso4217.py"}
+MAX_DECLARATION_LINES = 600
+MAX_FUNCTION_LINES = 50
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def lines_without_docstring(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    whole = (function.end_lineno or function.lineno) - function.lineno + 1
+    first = function.body[0]
+    has_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    return whole - ((first.end_lineno or first.lineno) - first.lineno + 1 if has_docstring else 0)
+
+
+def test_there_is_something_to_check() -> None:
+    assert len(MODULES) > 50
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_module_is_small_named_for_its_idea_and_says_why_it_exists(path: Path) -> None:
+    limit = MAX_DECLARATION_LINES if path in DECLARATIONS else MAX_FILE_LINES
+    assert len(path.read_text().splitlines()) <= limit
+    assert path.stem not in FORBIDDEN_NAMES
+    assert not FORBIDDEN_NAMES & set(path.relative_to(APP).parts)
+    assert ast.get_docstring(ast.parse(path.read_text())), "a module opens with the reason it exists"
+    long = [f"{f.name}: {lines_without_docstring(f)}" for f in functions(path)]
+    assert [each for each in long if int(each.rsplit(" ", 1)[1]) > MAX_FUNCTION_LINES] == []
+
+
+def calls(name: str) -> list[str]:
+    """Where in app a method or function of this name is called."""
+    found = []
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == name:
+                found.append(str(path.relative_to(APP)))
+    return found
+
+
+def test_only_the_engine_ends_transactions() -> None:
+    assert calls("commit") == []
+    assert set(calls("begin")) == {"db/engine.py"}
+
+
+def test_services_and_routers_hold_no_sql() -> None:
+    holders = []
+    for path in MODULES:
+        if path.name in ("service.py", "router.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "sqlalchemy":
+                    names = {alias.name for alias in node.names}
+                    if names & {"select", "insert", "update", "delete", "text"}:
+                        holders.append(str(path.relative_to(ROOT)))
+    assert holders == []
+
+
+def test_nobody_catches_everything_but_the_last_handlers() -> None:
+    broad = []
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ExceptHandler) and (
+                node.type is None or (isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException"))
+            ):
+                broad.append(str(path.relative_to(APP)))
+    assert set(broad) <= LAST_HANDLERS
+
+
+# The outermost layers: of a request, of a readiness check, of a job, of the loop that keeps memberships current.
+LAST_HANDLERS = {"web/edge.py", "web/health.py", "jobs/runtime.py", "worker.py", "modelling/segments/current.py"}
+
+
+def test_the_floors_hold() -> None:
+    lint_imports = Path(sys.executable).with_name("lint-imports")
+    outcome = subprocess.run([lint_imports, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert outcome.returncode == 0, outcome.stdout[-3_000:]
+
+
+def test_the_web_process_starts_without_the_heavy_libraries() -> None:
+    heavy = ("sklearn", "pyarrow", "pandas", "scipy.stats", "procrastinate.cli")
+    code = f"import sys, app.main; print([name for name in {heavy!r} if name in sys.modules])"
+    outcome = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert outcome.stdout.strip() == "[]"
