@@ -3,6 +3,7 @@
 TesseraError
 ├─ InvalidInput       what was sent cannot be used; says where and why
 │  ├─ BadWindow  BadCursor  UnknownFeature  UnknownMetric  MissingRates
+│  ├─ MethodNotAvailable  TooFewCustomers
 │  └─ IdempotencyKeyReused
 ├─ Unreadable         the bytes are not the format they claim to be
 ├─ TooLarge           more bytes, rows or depth than one call may carry
@@ -68,6 +69,16 @@ class UnknownFeature(InvalidInput):
 class UnknownMetric(InvalidInput):
     code = "unknown_metric"
     title = "There is no such metric"
+
+
+class MethodNotAvailable(InvalidInput):
+    code = "method_not_available"
+    title = "This version does not have this method yet"
+
+
+class TooFewCustomers(InvalidInput):
+    code = "too_few_customers"
+    title = "There are too few customers to learn from"
 
 
 class MissingRates(InvalidInput):

@@ -2,8 +2,9 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
@@ -12,13 +13,25 @@ from app import __version__
 from app.clock import Clock, SystemClock
 from app.config import Settings
 from app.db.engine import Database
+from app.measurement.kpis.router import router as kpis_router
 from app.operations.audit.router import router as audit_router
 from app.operations.jobs.router import router as jobs_router
 from app.operations.keys import service as keys
 from app.operations.keys.router import router as keys_router
-from app.records.intake.bulk import Intake
+from app.records.costs.router import router as costs_router
+from app.records.costs.service import cost_kind
+from app.records.customers.router import router as customers_router
+from app.records.customers.service import CUSTOMER_KIND
+from app.records.events.router import router as events_router
+from app.records.events.service import EVENT_KIND
+from app.records.exchange_rates.router import router as exchange_rates_router
+from app.records.exchange_rates.service import RATE_KIND
+from app.records.intake.bulk import Intake, Kind
 from app.records.intake.customers import CustomerMemory
+from app.records.privacy.router import router as privacy_router
+from app.records.rejections.router import router as rejections_router
 from app.records.transactions.router import router as transactions_router
+from app.records.transactions.service import TRANSACTION_KIND
 from app.web import health, openapi, problems
 from app.web.auth import KeyRing
 from app.web.edge import Edge
@@ -33,11 +46,21 @@ ADMIN_KEY_SECONDS = 2.0
 
 ROUTERS = (
     health.router,
+    customers_router,
+    privacy_router,
     transactions_router,
+    events_router,
+    costs_router,
+    exchange_rates_router,
+    rejections_router,
+    kpis_router,
     jobs_router,
     keys_router,
     audit_router,
 )
+
+# What GET /v1/customers/{customer_id} shows besides what was pushed: (session, customer_id, now=...) to JSON, by name.
+PROFILE_SECTIONS: Mapping[str, Callable[..., Awaitable[Any]]] = {}
 
 DESCRIPTION = """
 Customer segmentation that proves what it was worth.
@@ -45,6 +68,18 @@ Customer segmentation that proves what it was worth.
 Push customers, transactions and events; ask which segment a customer is in; read key figures with their
 evidence. Errors are `application/problem+json`, lists go by cursor, money is decimal text with a currency.
 """
+
+
+def record_kinds(settings: Settings) -> Mapping[str, Kind[Any, Any]]:
+    """What a refused row may be tried again as, by the kind it was refused as."""
+    kinds: tuple[Kind[Any, Any], ...] = (
+        CUSTOMER_KIND,
+        TRANSACTION_KIND,
+        EVENT_KIND,
+        cost_kind(settings.timezone),
+        RATE_KIND,
+    )
+    return {kind.name: kind for kind in kinds}
 
 
 def create_app(settings: Settings, *, database_url: str, secret: bytes, clock: Clock | None = None) -> FastAPI:
@@ -71,6 +106,8 @@ def create_app(settings: Settings, *, database_url: str, secret: bytes, clock: C
     )
     app.state.keys = KeyRing(database)
     app.state.intake = Intake(CustomerMemory(), secret)
+    app.state.record_kinds = record_kinds(settings)
+    app.state.profile_sections = PROFILE_SECTIONS
     app.state.readiness = health.Readiness(database)
     for router in ROUTERS:
         app.include_router(router)

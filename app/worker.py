@@ -1,11 +1,16 @@
 """The job composition root: settings in, worker out."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.clock import SystemClock
 from app.config import Settings
 from app.db.engine import Database
+from app.db.migrate import current_revision, newest_revision
 from app.jobs.compute import Compute
 from app.jobs.runtime import Handler, Runner
 from app.jobs.worker import queue_app, work
@@ -14,6 +19,9 @@ HANDLERS: Mapping[str, Handler] = {}
 
 # A nightly job may take its time over a statement; a request may not.
 STATEMENT_TIMEOUT_SECONDS = 3_600.0
+RECONNECT_SECONDS = 1.0
+
+log = structlog.get_logger("tessera.worker")
 
 
 async def run_worker(settings: Settings, *, database_url: str, stop: asyncio.Event) -> None:
@@ -27,7 +35,26 @@ async def run_worker(settings: Settings, *, database_url: str, stop: asyncio.Eve
     compute = Compute(settings.cpu_processes)
     runner = Runner(database, clock=SystemClock(), compute=compute, handlers=HANDLERS)
     try:
-        await work(queue_app(database_url, runner), stop)
+        while not stop.is_set():
+            if await _is_ready(database):
+                # Ends when told to stop, and when the database went away.
+                await work(queue_app(database_url, runner), stop)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), RECONNECT_SECONDS)
     finally:
         compute.close()
         await database.close()
+
+
+async def _is_ready(database: Database) -> bool:
+    """Whether the database is there and at the schema of this code."""
+    try:
+        async with database.read() as session:
+            revision = await current_revision(session)
+    except (SQLAlchemyError, OSError) as error:
+        log.warning("waiting for the database", error=type(error).__qualname__)
+        return False
+    if revision != newest_revision():
+        log.warning("waiting for `tessera migrate`", revision=revision, needed=newest_revision())
+        return False
+    return True

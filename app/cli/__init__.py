@@ -1,51 +1,14 @@
-"""The `tessera` command. Each command imports what it needs when it runs, so that `tessera --help` is quick."""
+"""The command line: one command that starts, feeds and looks after a whole service."""
 
 import sys
-from typing import Annotated
 
-import typer
-
-from app import __version__
-from app.cli.check import check
 from app.cli.failures import INTERRUPTED, explain, say
-from app.cli.keys import keys
-from app.cli.migrate import migrate
-from app.cli.serve import serve
-from app.cli.worker import worker
-
-application = typer.Typer(
-    name="tessera",
-    help="Customer segmentation that proves what it was worth. Settings are environment variables or lines in .env.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"tessera {__version__}")
-        raise typer.Exit
-
-
-@application.callback()
-def root(
-    _version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
-) -> None:
-    pass
-
-
-application.command()(serve)
-application.command()(worker)
-application.command()(migrate)
-application.add_typer(keys, name="keys")
-application.command()(check)
 
 
 def main() -> None:
     """The entry point: runs a command and turns what goes wrong into a sentence and an exit code."""
+    from app.cli.application import application
+
     try:
         application()
     except KeyboardInterrupt:

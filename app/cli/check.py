@@ -3,7 +3,6 @@
 import os
 import shutil
 import tempfile
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ MB = 1024**2
 # Below this the write-ahead log of one busy hour no longer fits.
 LEAST_FREE_BYTES = 1024 * MB
 CONNECT_SECONDS = 5
+MARGIN = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,17 @@ def check(
     """Look at the set-up and say what is wrong, with the command that mends it."""
     wrong = 0
     for finding in findings(host, port):
-        typer.echo(f"{'WRONG' if finding.is_wrong else 'ok':<6} {finding.name:<10} {finding.found}")
+        typer.echo(f"{'WRONG' if finding.is_wrong else 'ok':<6} {finding.name:<10} {indented(finding.found)}")
         if finding.is_wrong:
             wrong += 1
-            typer.echo(f"{'':<17} mend it: {finding.remedy}")
+            typer.echo(f"{'':<{MARGIN}}-> {indented(finding.remedy or '')}")
     if wrong:
         typer.echo(f"{wrong} thing{'s' if wrong > 1 else ''} to mend")
         raise typer.Exit(FAILED)
+
+
+def indented(text: str) -> str:
+    return f"\n{'':<{MARGIN}}".join(line.strip() for line in text.splitlines())
 
 
 def findings(host: str, port: int) -> Iterator[Finding]:
@@ -57,7 +61,8 @@ def findings(host: str, port: int) -> Iterator[Finding]:
     except Exception as error:
         yield explained("settings", error)
         return
-    yield Finding("settings", f"read from the environment and {Path('.env').resolve()}")
+    written = f" and {Path('.env').resolve()}" if Path(".env").exists() else ""
+    yield Finding("settings", f"read from the environment{written}")
     if settings.database_url is None:
         yield from embedded(settings)
     else:
@@ -168,21 +173,20 @@ def external(settings: "Settings") -> str:
 
 
 def listening(host: str, port: int) -> str:
-    from app.cli.serve import bind
+    from app.cli.listener import bind, explained_refusal
 
     try:
         bind(host, port).close()
     except OSError as error:
         if is_tessera(host, port):
             return f"a Tessera answers at {host} port {port}"
-        raise CommandFailed(
-            f"cannot listen on {host} port {port}: {error.strerror}",
-            remedy=f"stop what uses it, or choose another: tessera serve --port {port + 1}",
-        ) from error
+        raise explained_refusal(error, host=host, port=port) from error
     return f"{host} port {port} is free"
 
 
 def is_tessera(host: str, port: int) -> bool:
+    import urllib.request
+
     shown = f"[{host}]" if ":" in host else host
     try:
         with urllib.request.urlopen(f"http://{shown}:{port}/healthz", timeout=CONNECT_SECONDS) as answer:

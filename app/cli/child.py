@@ -5,26 +5,21 @@ Standard output says `ready` once. Everything is imported before the orders are 
 busy bringing up the database.
 """
 
+import asyncio
 import json
 import os
+import signal
 import socket
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from app.cli.orders import GRACE_SECONDS, READY, Orders
 
 if TYPE_CHECKING:
     from app.config import Settings
 
-GRACE_SECONDS = 10
 KEEP_ALIVE_SECONDS = 65  # longer than the 60 s of most proxies, so that they are the ones who close
-READY = b"ready\n"
-
-
-class Orders(TypedDict):
-    """What the parent decided: where the data lies, and what signs."""
-
-    database_url: str
-    secret: str
 
 
 def web(listener: int, report: int) -> None:
@@ -58,14 +53,29 @@ def web(listener: int, report: int) -> None:
 
 
 def worker(report: int) -> None:
+    import app.worker  # noqa: F401  read now, while there are no orders yet
     from app.cli.installation import load_settings
-    from app.cli.worker import run
 
     settings = load_settings()
     orders = read_orders()
     write_logs(settings)
     os.write(report, READY)
-    run(settings, database_url=orders["database_url"])
+    run_jobs(settings, database_url=orders["database_url"])
+
+
+def run_jobs(settings: "Settings", *, database_url: str) -> None:
+    """Run jobs until SIGTERM or Ctrl-C."""
+    import uvloop
+
+    from app.worker import run_worker
+
+    async def until_told() -> None:
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await run_worker(settings, database_url=database_url, stop=stop)
+
+    uvloop.run(until_told())
 
 
 def write_logs(settings: "Settings") -> None:

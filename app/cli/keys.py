@@ -61,7 +61,10 @@ def list_keys() -> None:
     now = SystemClock().now()
     rows: list[tuple[str, ...]] = []
     for key in _read(_all_keys):
-        shown = [format_instant(key[name]) if key[name] else "" for name in ("created_at", "expires_at")]
+        shown = [
+            format_instant(key[name].replace(microsecond=0)) if key[name] else ""
+            for name in ("created_at", "expires_at")
+        ]
         rows.append(
             (str(key["key_id"]), key["name"], key["hint"], ",".join(key["scopes"]), *shown, state_of(key, now=now))
         )

@@ -1,24 +1,20 @@
 """`tessera serve`: everything that a service needs, started by one command and stopped with it."""
 
-import json
 import shlex
 import shutil
 import signal
-import socket
 import sys
 import threading
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.child import Orders
-from app.cli.failures import CommandFailed, say
+from app.cli.failures import say
+from app.cli.listener import address, listening
+from app.cli.orders import Orders
 from app.cli.supervisor import STOP_SIGNALS, Child, StopSignals, Supervisor
 
 if TYPE_CHECKING:
@@ -28,10 +24,6 @@ if TYPE_CHECKING:
     from app.db.embedded import EmbeddedPostgres
 
 WATCH_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 10.0
-# After a kill -9 the children of the service before us need a moment to notice and let go of the port.
-PORT_PATIENCE_SECONDS = 2.0
-BACKLOG = 2048
-WILDCARDS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  read, not bound
 
 
 class Stopped(Exception):
@@ -52,24 +44,36 @@ def serve(
     """
     from app.cli.installation import load_settings
 
-    signals = StopSignals()
-    with ExitStack() as stack, interruptible():
-        listener = stack.enter_context(listening(host, port))
-        settings = load_settings()
+    with interruptible(), listening(host, port) as listener:
         children = [Child("web", listener=listener) for _ in range(workers)]
         children += [Child("worker")] if worker else []
+        run(load_settings(), children, on_ready=lambda _orders: announce(address(listener, host)))
+
+
+def run(
+    settings: "Settings",
+    children: Sequence[Child],
+    *,
+    on_ready: Callable[[Orders], None],
+    signals: StopSignals | None = None,
+) -> None:
+    """Serve with these children until a signal asks to stop, then stop them and the database.
+
+    `on_ready` is called once, in this thread, when every web process answers.
+    """
+    heard = signals or StopSignals()
+    with ExitStack() as stack:
         for child in children:  # they import while the database comes up
             stack.callback(child.kill)
             child.start()
         orders = stack.enter_context(database(settings))
-        signals.listen()
-        supervisor = Supervisor(children, signals=signals)
+        heard.listen()
+        supervisor = Supervisor(children, signals=heard)
         stack.callback(supervisor.stop)  # before the database, which is needed to stop well
         for child in children:
             child.order(orders)
-        supervisor.run(lambda: announce(address(listener, host)))
+        supervisor.run(lambda: on_ready(orders))
         say("stopping")
-        listener.close()
 
 
 @contextmanager
@@ -87,38 +91,6 @@ def interruptible() -> Iterator[None]:
         yield
     except Stopped:
         say("stopped")
-
-
-@contextmanager
-def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """The port, taken before anything is started; shared by all web processes, kept while one is replaced."""
-    deadline = time.monotonic() + PORT_PATIENCE_SECONDS
-    while True:
-        try:
-            listener = bind(host, port)
-            break
-        except OSError as error:
-            if time.monotonic() > deadline or isinstance(error, socket.gaierror):
-                raise CommandFailed(
-                    f"cannot listen on {host} port {port}: {error.strerror}",
-                    remedy=f"stop what uses it, or choose another: tessera serve --port {port + 1 if port else 8001}",
-                ) from error
-            time.sleep(0.1)
-    with listener:
-        yield listener
-
-
-def bind(host: str, port: int) -> socket.socket:
-    family, kind, protocol, _, place = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(place)
-        listener.listen(BACKLOG)
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 @contextmanager
@@ -196,11 +168,6 @@ def command() -> str:
     return "tessera" if on_path and Path(on_path).resolve() == Path(called).resolve() else shlex.quote(called)
 
 
-def address(listener: socket.socket, host: str) -> str:
-    shown = WILDCARDS.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{shown}:{listener.getsockname()[1]}"
-
-
 def announce(url: str) -> None:
     """Say where the service is, and whether it can do its work yet."""
     missing = not_ready(url)
@@ -212,6 +179,10 @@ def announce(url: str) -> None:
 
 def not_ready(url: str) -> str | None:
     """What /readyz misses; None when it is ready."""
+    import json
+    import urllib.error
+    import urllib.request
+
     try:
         with urllib.request.urlopen(f"{url}/readyz", timeout=5):  # noqa: S310  our own address, always http
             return None

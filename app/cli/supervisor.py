@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from types import FrameType
 
-from app.cli.child import GRACE_SECONDS, Orders
 from app.cli.failures import CommandFailed, say
+from app.cli.orders import GRACE_SECONDS, Orders
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 TICK_SECONDS = 0.1
@@ -106,6 +106,11 @@ class Child:
         if self._process is None and now >= self._again_at:
             self.start()
 
+    def close_listener(self) -> None:
+        """With our copy of the port gone, it closes when the web processes have closed theirs."""
+        if self._listener is not None:
+            self._listener.close()
+
     def terminate(self) -> None:
         if self._process is not None:
             self._process.terminate()
@@ -154,6 +159,8 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop answering first, then working. A second signal shortens the wait."""
+        for child in self._children:
+            child.close_listener()
         for role in ("web", "worker"):
             self._stop([child for child in self._children if child.role == role])
 

@@ -1,7 +1,5 @@
 """`tessera worker`: runs background jobs for deployments that keep them apart from the service."""
 
-import asyncio
-import signal
 from typing import TYPE_CHECKING
 
 from app.cli.failures import CommandFailed, say
@@ -12,14 +10,14 @@ if TYPE_CHECKING:
 
 def worker() -> None:
     """Run background jobs, on TESSERA_DATABASE_URL or on the database of the running service."""
-    from app.cli.child import write_logs
+    from app.cli.child import run_jobs, write_logs
     from app.cli.installation import load_settings
 
     settings = load_settings()
     url = database_url(settings)
     write_logs(settings)
     say("running background jobs; Ctrl-C stops")
-    run(settings, database_url=url)
+    run_jobs(settings, database_url=url)
 
 
 def database_url(settings: "Settings") -> str:
@@ -37,18 +35,3 @@ def database_url(settings: "Settings") -> str:
             remedy="run `tessera serve`, which runs a worker itself, or set TESSERA_DATABASE_URL",
         )
     return found
-
-
-def run(settings: "Settings", *, database_url: str) -> None:
-    """Run jobs until SIGTERM or Ctrl-C."""
-    import uvloop
-
-    from app.worker import run_worker
-
-    async def until_told() -> None:
-        stop, loop = asyncio.Event(), asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        await run_worker(settings, database_url=database_url, stop=stop)
-
-    uvloop.run(until_told())

@@ -20,7 +20,8 @@ TRAILER = b"\xff\xff"
 # Small enough that PostgreSQL indexes one slice while the next is being encoded, large enough to be few.
 SLICE_ROWS = 2_500
 MAX_PADDING = 4
-TEXT_OID = 25
+NUMERIC_BASE, NUMERIC_NEGATIVE = 10_000, 0x4000
+MILLIONTHS, DECIMALS = 10**6, 6
 
 # PostgreSQL counts microseconds from 2000-01-01.
 POSTGRES_EPOCH_MICROS = 946_684_800_000_000
@@ -93,22 +94,60 @@ def timestamptz(micros_since_1970: npt.ArrayLike, nulls: npt.NDArray[np.bool_] |
     return _fixed((np.asarray(micros_since_1970, np.int64) - POSTGRES_EPOCH_MICROS).astype(">i8"), nulls)
 
 
+def numeric(millionths: npt.ArrayLike) -> Field:
+    """numeric with up to 6 decimals, from exact integers of a millionth."""
+    values = np.asarray(millionths, np.int64)
+    whole, fraction = np.divmod(np.abs(values), MILLIONTHS)
+    powers = 1
+    while int(whole.max(initial=0)) >= NUMERIC_BASE**powers:
+        powers += 1
+    # Digits to the base of 10,000; PostgreSQL takes zeros before and after, so that all values are equally wide.
+    digits = [whole // NUMERIC_BASE**power % NUMERIC_BASE for power in reversed(range(powers))]
+    digits += [fraction // 100, fraction % 100 * 100]
+    while len(digits) > 1 and not digits[-1].any():
+        digits.pop()
+    out = np.empty((len(values), 4 + len(digits)), ">i2")
+    out[:, 0], out[:, 1], out[:, 3] = len(digits), powers - 1, DECIMALS
+    out[:, 2] = np.where(values < 0, NUMERIC_NEGATIVE, 0)
+    for place, digit in enumerate(digits):
+        out[:, 4 + place] = digit
+    return Field(np.full(len(values), 2 * out.shape[1], np.int64), out.view(np.uint8).ravel())
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Distinct texts, encoded once; columns name them by their position."""
+
+    texts: Sequence[str]
+    encoded: Field
+    starts: Integers
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> "Vocabulary":
+        encoded = text(texts)
+        return cls(texts, encoded, np.cumsum(encoded.lengths) - encoded.lengths)
+
+    def pick(self, positions: Integers) -> Field:
+        """text: one of these words in each row."""
+        lengths = self.encoded.lengths[positions]
+        # Byte k of the column is byte k - (where its row starts there) of its word.
+        shift = np.repeat(self.starts[positions] - (np.cumsum(lengths) - lengths), lengths)
+        return Field(lengths, self.encoded.data[np.arange(len(shift)) + shift])
+
+
 def uuid(values: Sequence[bytes]) -> Field:
     """uuid from its 16 bytes."""
     return Field(np.full(len(values), 16, np.int64), np.frombuffer(b"".join(values), np.uint8))
 
 
-def text_array(values: Sequence[str]) -> Field:
-    """One row that holds all the values as a text[]."""
-    # One dimension, no nulls, the type's number, how many, counted from 1; then a length before each value.
-    header = struct.pack(">iiIii", 1, 0, TEXT_OID, len(values), 1)
-    body = header + _matrix([text(values)], prefix=b"") if values else struct.pack(">iiI", 0, 0, TEXT_OID)
-    return Field(np.array([len(body)]), np.frombuffer(body, np.uint8))
-
-
 def encode(fields: Sequence[Field]) -> bytes:
     """Rows in binary COPY format, without header and trailer."""
     return _matrix(fields, prefix=struct.pack(">h", len(fields)))
+
+
+def values(field: Field) -> bytes:
+    """Each value of a column behind its length: the elements of a binary array."""
+    return _matrix([field], prefix=b"")
 
 
 def _matrix(fields: Sequence[Field], *, prefix: bytes) -> bytes:

@@ -55,8 +55,12 @@ def queue_app(url: str, runner: Runner) -> procrastinate.App:
 
 
 async def work(app: procrastinate.App, stop: asyncio.Event, *, concurrency: int = 2) -> None:
-    """Run jobs until told to stop; then let the running ones end, for a while."""
-    async with app.open_async():
+    """Run jobs until told to stop; then let the running ones end, for a while. Ends early without a database."""
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(app.open_async())
+        except procrastinate.exceptions.ConnectorException:
+            return
         running = asyncio.create_task(
             app.run_worker_async(
                 queues=[QUEUE_NAME],
@@ -74,5 +78,5 @@ async def work(app: procrastinate.App, stop: asyncio.Event, *, concurrency: int 
         waiting.cancel()
         if not running.done():
             running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
+        with contextlib.suppress(asyncio.CancelledError, procrastinate.exceptions.ConnectorException):
             await running

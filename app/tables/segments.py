@@ -33,7 +33,9 @@ segmentations = Table(
     one_of("method", METHODS),
 )
 
-# One row per fitted version; at most one of a segmentation is active. model is the fitted rule as plain numbers.
+# One row per fitted version; at most one of a segmentation is active. model is the fitted rule as plain numbers;
+# profile says by segment key what its members were like when everybody was last evaluated, or at the training.
+# Everybody was evaluated at refreshed_at or later; null: nobody yet.
 segmentation_versions = Table(
     "segmentation_versions",
     metadata,
@@ -51,6 +53,7 @@ segmentation_versions = Table(
     document("params"),
     document("model"),
     document("evaluation"),
+    document("profile"),
     instant("activated_at", nullable=True),
     instant("refreshed_at", nullable=True),
     one_of("status", VERSION_STATUSES),
@@ -72,13 +75,14 @@ segments = Table(
     identifier("key"),
     Column("name", Text, nullable=False),
     Column("position", Integer, nullable=False),
-    document("persona"),
     UniqueConstraint("segmentation_id", "key"),
     UniqueConstraint("segmentation_id", "segment_id"),
 )
 
-# One row per customer, segmentation and stretch of time [valid_from, valid_to); valid_to null: still in it.
-# No foreign keys, for the reason given at transactions; versions and segments are never deleted.
+# One row per customer, segmentation and stretch of time [valid_from, valid_to) in which segment, version and reason
+# stayed the same; valid_to null: still so. since: when the customer entered this segment, whatever reasons it had
+# in between. evaluated_at: when this was last found to be so, besides the version's refreshed_at (ADR 0010).
+# No foreign keys, for the reason given at transactions; versions and segments with members are never deleted.
 memberships = Table(
     "memberships",
     metadata,
@@ -89,6 +93,7 @@ memberships = Table(
     Column("version", Integer, nullable=False),
     instant("valid_from"),
     instant("valid_to", nullable=True),
+    instant("since"),
     instant("evaluated_at"),
     Column("confidence", Double),
     document("reason"),
@@ -100,6 +105,6 @@ memberships = Table(
         unique=True,
         postgresql_where=text("valid_to is null"),
     ),
-    Index("ix_memberships_segment", "segment_id", "customer_id"),
+    Index("ix_memberships_segment", "segment_id", "customer_id", postgresql_include=["valid_from", "valid_to"]),
     Index("ix_memberships_history", "customer_id", "segmentation_id", "valid_from", unique=True),
 )

@@ -5,8 +5,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from sqlalchemy import text
 
+from app.db.compatibility import MINIMUM_VERSION, is_supported, server_version
 from app.db.engine import Database
 from app.db.migrate import current_revision, newest_revision
 from app.web.answers import JSONAnswer
@@ -35,12 +35,15 @@ class Readiness:
     async def _check(self) -> dict[str, str]:
         try:
             async with self._database.read() as session:
-                await session.execute(text("select 1"))
+                version = await server_version(session)
                 revision = await current_revision(session)
         except Exception as error:  # whatever keeps the database away is the answer here, not a failure
             return {"database": f"not reachable ({type(error).__name__})"}
+        if not is_supported(version):
+            return {"database": f"PostgreSQL {version // 10_000} is too old: {MINIMUM_VERSION} or newer is needed"}
         if revision != self._revision:
-            return {"database": "ok", "schema": f"at {revision}, this code needs {self._revision}: run tessera migrate"}
+            at = f"at revision {revision}" if revision else "empty"
+            return {"database": "ok", "schema": f"{at}, this code needs {self._revision}: run tessera migrate"}
         return {"database": "ok", "schema": "ok"}
 
 

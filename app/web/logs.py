@@ -44,4 +44,14 @@ def configure(*, as_json: bool, level: str) -> None:
             logger_factory=structlog.PrintLoggerFactory(sys.stderr),
             cache_logger_on_first_use=True,
         )
-    logging.basicConfig(level=max(severity, logging.WARNING), format="%(message)s", force=True)
+    logging.basicConfig(level=max(severity, logging.WARNING), handlers=[_Foreign()], force=True)
+
+
+class _Foreign(logging.Handler):
+    """What libraries log, in our form: the first line and the kind of error, for a traceback may quote a person."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[0] if record.exc_info else None
+        fields = {"error": error.__qualname__} if error else {}
+        line = record.getMessage().strip().partition("\n")[0]
+        structlog.get_logger().log(record.levelno, line, logger=record.name, **fields)

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Route
 
 from app import errors
 from app.db.failures import is_database_away
@@ -132,7 +133,17 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     kind = _FRAMEWORK.get(error.status_code, errors.Fault)
     detail = "There is nothing at this path" if kind is errors.NotFound else None
-    return problem(request, kind(detail), headers=error.headers)
+    headers = dict(error.headers or {})
+    if kind is MethodNotAllowed:
+        headers["Allow"] = ", ".join(_methods_at(request))
+    return problem(request, kind(detail), headers=headers)
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Every method that some route takes at this path; the framework knows only the route it tried last."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    matching = [route for route in routes if route.path_regex.match(request.url.path)]
+    return sorted({method for route in matching for method in route.methods or ()})
 
 
 async def _on_database_error(request: Request, error: Exception) -> Response:

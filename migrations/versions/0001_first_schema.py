@@ -183,6 +183,7 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("valid_from", sa.DateTime(timezone=True), nullable=False),
         sa.Column("valid_to", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
         sa.Column("evaluated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("confidence", sa.Double(), nullable=True),
         sa.Column(
@@ -201,7 +202,13 @@ def upgrade() -> None:
     op.create_index(
         "ix_memberships_history", "memberships", ["customer_id", "segmentation_id", "valid_from"], unique=True
     )
-    op.create_index("ix_memberships_segment", "memberships", ["segment_id", "customer_id"], unique=False)
+    op.create_index(
+        "ix_memberships_segment",
+        "memberships",
+        ["segment_id", "customer_id"],
+        unique=False,
+        postgresql_include=["valid_from", "valid_to"],
+    )
     op.create_table(
         "privacy_state",
         sa.Column("only_row", sa.Boolean(), server_default=sa.text("true"), nullable=False),
@@ -359,6 +366,9 @@ def upgrade() -> None:
             server_default="{}",
             nullable=False,
         ),
+        sa.Column(
+            "profile", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), server_default="{}", nullable=False
+        ),
         sa.Column("activated_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("refreshed_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
@@ -387,9 +397,6 @@ def upgrade() -> None:
         sa.Column("key", sa.Text(collation="C"), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column(
-            "persona", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), server_default="{}", nullable=False
-        ),
         sa.ForeignKeyConstraint(
             ["segmentation_id"],
             ["segmentations.segmentation_id"],

@@ -52,8 +52,8 @@ def hold(home: Path, options: dict[str, Any]) -> None:
         if not answer["child"]:
             time.sleep(60)
             os._exit(0)
-    say(answer)
     try:
+        say(answer)  # from here on the test may interrupt us
         sys.stdin.readline()
     except KeyboardInterrupt:
         time.sleep(0.5)  # long enough for a PostgreSQL that got the same Ctrl-C to end

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.cli.demo import catalogue as world
-from app.cli.demo.draws import Codes, Floats, Integers, Streams, pick
+from app.cli.demo.draws import Codes, Floats, Instants, Integers, Streams, pick
 from app.cli.demo.events import (
     CLICK,
     CSAT,
@@ -25,10 +25,10 @@ from app.cli.demo.transactions import Transactions
 VISIT_CHANNELS = (world.DIRECT, world.SEARCH, world.EMAIL, world.SOCIAL, world.DISPLAY)
 VISIT_CHANNEL_WEIGHTS = (0.38, 0.30, 0.10, 0.14, 0.08)
 MINUTES_BEFORE_PURCHASE = (4, 60)
-VISITS_WITHOUT_PURCHASE = 0.9  # for each expected purchase
+VISITS_WITHOUT_PURCHASE = 0.7  # for each expected purchase
 CURIOUS_DAYS = 21.0  # for those who register and never buy
-PAGE_VIEW_SHARE = 0.5
-IMPRESSIONS_A_YEAR, CLICK_RATE = 1.1, 0.06
+PAGE_VIEW_SHARE = 0.3
+IMPRESSIONS_A_YEAR, CLICK_RATE = 0.8, 0.06
 AD_CHANNELS, AD_WEIGHTS = (world.DISPLAY, world.SOCIAL), (0.6, 0.4)
 SURVEY_SHARE, SUPPORT_SHARE, SUPPORT_PER_REFUND = 0.03, 0.02, 0.4
 HOUR = 3_600
@@ -61,7 +61,7 @@ def behaviour(streams: Streams, known: Known) -> list[Part]:
 
 
 def known_of(rows: Transactions, customers: Customers, *, latents: Latents, left: Floats, season: Season) -> Known:
-    def seconds(instants: np.ndarray[tuple[int, ...], np.dtype[np.datetime64]]) -> Integers:
+    def seconds(instants: Instants) -> Integers:
         return np.asarray((instants - season.first.astype("datetime64[s]")).astype(np.int64))
 
     return Known(rows, seconds(rows.occurred_at), seconds(customers.created_at), latents, left, season)

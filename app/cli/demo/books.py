@@ -62,7 +62,7 @@ def rates(streams: Streams, season: Season) -> Rates:
     for origin, target, centre, volatility in WALKS:
         walks[origin, target] = centre * np.exp(_walk(streams.of(f"{origin}{target}"), on.size, volatility))
     walks["GBP", "USD"] = walks["GBP", "EUR"] * walks["EUR", "USD"]
-    return Rates(on, tuple(walks), np.round(np.stack(list(walks.values())), RATE_DECIMALS))
+    return Rates(on, tuple(walks), np.asarray(np.round(np.stack(list(walks.values())), RATE_DECIMALS), float))
 
 
 def _walk(rng: np.random.Generator, size: int, volatility: float) -> Floats:

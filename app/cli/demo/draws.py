@@ -38,7 +38,7 @@ def pick_tilted(rng: np.random.Generator, weights: Sequence[float], *, tilts: Se
     leaning = np.asarray(weights) * np.exp(np.asarray(tilts) * (ranks[:, None] - 0.5))
     edges = np.cumsum(leaning, axis=1)
     drawn = rng.random(ranks.size) * edges[:, -1]
-    return (drawn[:, None] >= edges[:, :-1]).sum(axis=1).astype(np.int8)
+    return np.asarray((drawn[:, None] >= edges[:, :-1]).sum(axis=1), np.int8)
 
 
 def ranks_of(values: Floats) -> Floats:

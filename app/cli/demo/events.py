@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.cli.demo.draws import Codes, Instants, Integers
+from app.cli.demo.draws import Codes, Flags, Instants, Integers
 from app.cli.demo.seasons import DAY, Season
 
 # csat and nps are both answers to surveys.
@@ -37,7 +37,7 @@ class Part:
     campaign: int = NONE
     detail: Integers | int = NONE
 
-    def where(self, chosen: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> "Part":
+    def where(self, chosen: Flags) -> "Part":
         channel, detail = self.channel, self.detail
         return Part(
             self.kind,
@@ -74,15 +74,15 @@ def gathered(parts: Sequence[Part], season: Season) -> Events:
     order = np.argsort(second, kind="stable")
     order = order[second[order] < season.days * DAY]
 
-    def column(values: Sequence[Integers | Codes | int], dtype: type[np.generic]) -> Integers:
-        wide = [np.broadcast_to(np.asarray(v, dtype), p.customer.shape) for v, p in zip(values, parts, strict=True)]
-        return np.concatenate(wide)[order]
+    def column(values: Sequence[Integers | Codes | int]) -> Integers:
+        wide = [np.broadcast_to(value, part.customer.shape) for value, part in zip(values, parts, strict=True)]
+        return np.concatenate(wide, dtype=np.int64)[order]
 
     return Events(
-        kind=column([part.kind for part in parts], np.int8),
-        customer=column([part.customer for part in parts], np.int64),
+        kind=column([part.kind for part in parts]).astype(np.int8),
+        customer=column([part.customer for part in parts]),
         occurred_at=season.instants(second[order]),
-        channel=column([part.channel for part in parts], np.int8),
-        campaign=column([part.campaign for part in parts], np.int8),
-        detail=column([part.detail for part in parts], np.int64),
+        channel=column([part.channel for part in parts]).astype(np.int8),
+        campaign=column([part.campaign for part in parts]).astype(np.int8),
+        detail=column([part.detail for part in parts]),
     )

@@ -7,7 +7,7 @@ import numpy as np
 
 from app.cli.demo import catalogue as world
 from app.cli.demo.campaigns import Assignments, Campaign, treated_orders
-from app.cli.demo.draws import Codes, Floats, Integers, Streams
+from app.cli.demo.draws import Codes, Flags, Floats, Integers, Streams
 from app.cli.demo.events import EMAIL_CLICK, EMAIL_OPEN, EMAIL_SENT, Part
 from app.cli.demo.purchases import NO_CAMPAIGN, Orders
 from app.cli.demo.seasons import DAY, Season
@@ -72,7 +72,7 @@ def _reactions(
     rng: np.random.Generator,
     sent: Integers,
     *,
-    alive: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
+    alive: Flags,
     bought: Integers,
 ) -> tuple[Integers, Integers]:
     """When each mail was opened and clicked, if ever."""

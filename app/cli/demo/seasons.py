@@ -37,11 +37,11 @@ class Season:
 
     def busy(self, days: Floats | float) -> Floats:
         """Busy time at these times."""
-        return np.interp(days, np.arange(self.clock.size), self.clock)
+        return np.asarray(np.interp(days, np.arange(self.clock.size), self.clock))
 
     def calendar(self, busy: Floats) -> Floats:
         """The times at which so much busy time has passed."""
-        return np.interp(busy, self.clock, np.arange(self.clock.size, dtype=float))
+        return np.asarray(np.interp(busy, self.clock, np.arange(self.clock.size)))
 
     def seconds(self, days: Floats) -> Integers:
         """Times as whole seconds since `first`. The day stays, the hour follows the rhythm of a day; order is kept."""

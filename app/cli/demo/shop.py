@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from app.cli.demo import baskets, books, campaigns, events, mailing, people, purchases, refunds, transactions
+from app.cli.demo import baskets, books, campaigns, mailing, people, purchases, refunds
+from app.cli.demo.baskets import Baskets
 from app.cli.demo.behaviour import behaviour, known_of
 from app.cli.demo.books import Cost, Rates
-from app.cli.demo.campaigns import Assignments, Campaign
-from app.cli.demo.draws import Floats, Streams
-from app.cli.demo.events import Events
+from app.cli.demo.campaigns import Assignments, Campaign, campaign_costs
+from app.cli.demo.draws import Codes, Floats, Streams
+from app.cli.demo.events import Events, gathered
 from app.cli.demo.people import Customers, Latents
+from app.cli.demo.purchases import NO_CAMPAIGN, Orders
 from app.cli.demo.seasons import DAY, Season, season
-from app.cli.demo.transactions import Transactions
+from app.cli.demo.transactions import Purchases, Transactions, sales_channels, transactions
 from app.cli.demo.truth import Past, Truth, World, truth
 
 DEFAULT_SEED, DEFAULT_CUSTOMERS = 7, 4_000
@@ -80,43 +82,41 @@ def simulate(
     mails = mailing.mailing(streams, found, assignments, orders=orders, left=base.left, season=calendar)
     factor = campaigns.spend_factor(found, assignments, orders, customers=customers)
     filled = baskets.fill(streams, orders, persons, latents=latents, factor=factor)
-    second = calendar.seconds(orders.day)
-    rows = transactions.transactions(
-        orders.customer,
-        second,
-        filled,
-        channel=transactions.sales_channels(
-            streams, orders.customer, persons, induced=orders.induced_by != purchases.NO_CAMPAIGN
-        ),
-        campaign=mails.credited,
-        returned=refunds.refunds(streams, second, calendar),
-        season=calendar,
-    )
-    known = known_of(rows, persons, latents=latents, left=base.left, season=calendar)
+    bought = _bought(streams, persons, orders, filled=filled, credited=mails.credited, season=calendar)
+    rows = transactions(bought, refunds.refunds(streams, bought.second, calendar), calendar)
+    deeds = behaviour(streams, known_of(rows, persons, latents=latents, left=base.left, season=calendar))
+    costs = (*books.running_costs(streams, calendar, customers=customers), *campaign_costs(found, assignments))
     rates = books.rates(streams, calendar)
-    costs = [
-        *books.running_costs(streams, calendar, customers=customers),
-        *campaigns.campaign_costs(found, assignments),
-    ]
-    past = Past(orders.customer, second // DAY, filled.currency, filled.amount_minor)
+    past = Past(bought.customer, bought.second // DAY, filled.currency, filled.amount_minor)
     world = World(calendar, persons, latents, base.left, rates, past)
     return Shop(
         seed=seed,
         season=calendar,
         customers=persons,
         transactions=rows,
-        events=events.gathered([*mails.parts, *behaviour(streams, known)], calendar),
+        events=gathered([*mails.parts, *deeds], calendar),
         campaigns=tuple(found),
         assignments=assignments,
-        costs=tuple(costs),
+        costs=costs,
         rates=rates,
         latents=latents,
         left=base.left,
-        truths=tuple(
-            truth(world, campaign, assignments, position=position, costs=costs)
-            for position, campaign in enumerate(found)
-        ),
+        truths=tuple(truth(world, each, assignments, position=p, costs=costs) for p, each in enumerate(found)),
     )
+
+
+def _bought(
+    streams: Streams,
+    persons: Customers,
+    orders: Orders,
+    *,
+    filled: Baskets,
+    credited: Codes,
+    season: Season,
+) -> Purchases:
+    caused = orders.induced_by != NO_CAMPAIGN
+    channel = sales_channels(streams, orders.customer, persons, induced=caused)
+    return Purchases(orders.customer, season.seconds(orders.day), filled, channel, credited)
 
 
 def _bytes_of(value: Any) -> Iterator[bytes]:

@@ -58,33 +58,32 @@ def sales_channels(streams: Streams, customer: Integers, customers: Customers, *
     return np.where(induced & (channel == world.STORE), np.int8(world.WEB), channel)
 
 
-def transactions(
-    customer: Integers,
-    second: Integers,
-    baskets: Baskets,
-    *,
-    channel: Codes,
-    campaign: Codes,
-    returned: Refunds,
-    season: Season,
-) -> Transactions:
-    """Put purchases and their refunds into one list of columns."""
-    back = returned.purchase
+@dataclass(frozen=True, slots=True)
+class Purchases:
+    """Purchases by time, before anything comes back; second: since the shop's first day."""
 
-    def both(purchases: Integers, refunds: Integers) -> Integers:
-        return np.concatenate([purchases, refunds])
+    customer: Integers
+    second: Integers
+    baskets: Baskets
+    channel: Codes
+    campaign: Codes
+
+
+def transactions(bought: Purchases, returned: Refunds, season: Season) -> Transactions:
+    """Put purchases and their refunds into one list of columns."""
+    back, baskets = returned.purchase, bought.baskets
 
     def share_of(minor: Integers) -> Integers:
         return np.floor(minor[back] * returned.share).astype(np.int64)
 
     return Transactions(
-        customer=both(customer, customer[back]),
-        occurred_at=season.instants(both(second, returned.second)),
-        refunds=both(np.full(customer.size, -1, np.int64), back),
+        customer=np.concatenate([bought.customer, bought.customer[back]]),
+        occurred_at=season.instants(np.concatenate([bought.second, returned.second])),
+        refunds=np.concatenate([np.full(bought.customer.size, -1), back]),
         currency=np.concatenate([baskets.currency, baskets.currency[back]]),
-        amount_minor=both(baskets.amount_minor, share_of(baskets.amount_minor)),
-        margin_minor=both(baskets.margin_minor, share_of(baskets.margin_minor)),
-        channel=np.concatenate([channel, channel[back]]),
-        campaign=np.concatenate([campaign, np.full(back.size, NO_CAMPAIGN, np.int8)]),
+        amount_minor=np.concatenate([baskets.amount_minor, share_of(baskets.amount_minor)]),
+        margin_minor=np.concatenate([baskets.margin_minor, share_of(baskets.margin_minor)]),
+        channel=np.concatenate([bought.channel, bought.channel[back]]),
+        campaign=np.concatenate([bought.campaign, np.full(back.size, NO_CAMPAIGN, np.int8)]),
         lines=baskets.lines,
     )

@@ -62,16 +62,14 @@ class World:
     past: Past
 
 
-def truth(
-    world_: World, campaign: Campaign, assignments: Assignments, *, position: int, costs: Sequence[Cost]
-) -> Truth:
+def truth(known: World, campaign: Campaign, assignments: Assignments, *, position: int, costs: Sequence[Cost]) -> Truth:
     """The truth of one campaign."""
     who, treated = assignments.of(position)
-    revenue, margin = _expected(world_, campaign, who)
-    baseline = revenue.sum() - _earlier_refunds(world_, campaign, who)
-    size, extra = max(who.size, 1), campaign.revenue_factor - 1
-    effect, margin_effect = extra * revenue.sum() / size, extra * margin.sum() / size
-    untreated, treated_rate = _purchase_rates(world_, campaign, who)
+    revenue, margin = _expected(known, campaign, who)
+    size, extra = who.size, campaign.revenue_factor - 1
+    baseline = float(revenue.sum() - _earlier_refunds(known, campaign, who)) / size
+    effect, margin_effect = float(extra * revenue.sum() / size), float(extra * margin.sum() / size)
+    untreated, treated_rate = _purchase_rates(known, campaign, who)
     gain, margin_gain = effect * int(treated.sum()), margin_effect * int(treated.sum())
     cost = total_minor(costs, campaign.campaign_id) / 100
     return Truth(
@@ -79,9 +77,9 @@ def truth(
         assigned=who.size,
         treated=int(treated.sum()),
         purchase_lift=campaign.plan.purchase_lift,
-        baseline_revenue=baseline / size,
+        baseline_revenue=baseline,
         revenue_effect=effect,
-        revenue_lift=effect / (baseline / size),
+        revenue_lift=effect / baseline,
         margin_effect=margin_effect,
         baseline_purchase_rate=untreated,
         purchase_rate_effect=treated_rate - untreated,
@@ -93,17 +91,17 @@ def truth(
     )
 
 
-def _expected(world_: World, campaign: Campaign, who: Integers) -> tuple[Floats, Floats]:
+def _expected(known: World, campaign: Campaign, who: Integers) -> tuple[Floats, Floats]:
     """Untreated revenue and margin each is expected to bring by purchases in the window, net of refunds in it.
 
     A customer alive at the start, with rate L and drop-out p, makes (1 - exp(-L p u)) / p repeat purchases within busy
     time u (Fader, Hardie, Lee 2005, for one customer); whoever left makes none, and exponential gaps forget the past.
     """
-    season, latents = world_.season, world_.latents
-    worth = world_.rates.in_euros(season)
+    season, latents = known.season, known.latents
+    worth = known.rates.in_euros(season)
     rate, dropout = latents.purchase_rate[who], latents.dropout[who]
-    alive = world_.left[who] > season.clock[campaign.first_day]
-    currency = world_.customers.currency[who]
+    alive = known.left[who] > season.clock[campaign.first_day]
+    currency = known.customers.currency[who]
     net = np.zeros(who.size)
     for day in range(campaign.first_day, campaign.end_day):
         begin, end = season.clock[day : day + 2] - season.clock[campaign.first_day]
@@ -115,12 +113,12 @@ def _expected(world_: World, campaign: Campaign, who: Integers) -> tuple[Floats,
     return revenue, revenue * latents.margin_rate[who]
 
 
-def _earlier_refunds(world_: World, campaign: Campaign, who: Integers) -> float:
+def _earlier_refunds(known: World, campaign: Campaign, who: Integers) -> float:
     """Expected refunds, booked in the window, of purchases the assigned made before it."""
-    past = world_.past
-    assigned = np.zeros(len(world_.customers) + 1, np.bool_)
+    past = known.past
+    assigned = np.zeros(len(known.customers) + 1, np.bool_)
     assigned[who] = True
-    total, worth = 0.0, world_.rates.in_euros(world_.season)
+    total, worth = 0.0, known.rates.in_euros(known.season)
     for day in range(max(0, campaign.first_day - world.LONGEST_REFUND_DAYS), campaign.first_day):
         rows = np.flatnonzero((past.day == day) & assigned[past.customer])
         refund = expected_refund(day, begin=campaign.first_day, end=campaign.end_day, worth=worth)
@@ -128,11 +126,11 @@ def _earlier_refunds(world_: World, campaign: Campaign, who: Integers) -> float:
     return total
 
 
-def _purchase_rates(world_: World, campaign: Campaign, who: Integers) -> tuple[float, float]:
+def _purchase_rates(known: World, campaign: Campaign, who: Integers) -> tuple[float, float]:
     """Chance to buy at all in the window, untreated and treated; drop-out only follows a purchase."""
-    begin, end = world_.season.clock[[campaign.first_day, campaign.end_day]]
-    alive = world_.left[who] > begin
-    exposure = world_.latents.purchase_rate[who] * (end - begin)
+    begin, end = known.season.clock[[campaign.first_day, campaign.end_day]]
+    alive = known.left[who] > begin
+    exposure = known.latents.purchase_rate[who] * (end - begin)
     untreated = np.mean(alive * -np.expm1(-exposure))
     treated = np.mean(alive * -np.expm1(-exposure * (1 + campaign.plan.purchase_lift)))
     return float(untreated), float(treated)

@@ -98,11 +98,13 @@ class EmbeddedPostgres:
                     self._program.signal(number)
                     if self._program.wait(patience):
                         break
-            self._end_program()
-            with suppress(OSError):
-                self._socket_dir.rmdir()
-            close_fd(self._lock)
-            self._lock = -1
+            try:
+                self._end_program()
+                with suppress(OSError):
+                    self._socket_dir.rmdir()
+            finally:
+                close_fd(self._lock)
+                self._lock = -1
 
     def _end_program(self) -> None:
         if self._program:

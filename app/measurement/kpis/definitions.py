@@ -23,6 +23,7 @@ Kind = Literal[
 Dimension = Literal["segment", "channel", "campaign"]
 Customers = Literal["all", "known", "guest"]
 
+TRANSACTION_KINDS: frozenset[Kind] = frozenset({"purchase", "refund"})
 # Guests cannot be told apart, so facts of this kind do not exist for them: not 0, but unknown.
 KINDS_OF_KNOWN_CUSTOMERS: frozenset[Kind] = frozenset({"buyer", "new_customer"})
 
@@ -59,10 +60,6 @@ class Kpi:
     @property
     def kinds(self) -> frozenset[Kind]:
         return frozenset(kind for measure in self.measures for kind in measure.signs)
-
-    @property
-    def needs_money(self) -> bool:
-        return any(measure.money for measure in self.measures)
 
     @property
     def needs_customers(self) -> bool:

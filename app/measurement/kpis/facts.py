@@ -37,7 +37,9 @@ def counted(question: Question, source: FromClause) -> ColumnElement[bool]:
     return and_(*conditions)
 
 
-def facts(question: Question, source: FromClause, *conditions: ColumnElement[bool], converted: bool = False) -> Subquery:
+def facts(
+    question: Question, source: FromClause, *conditions: ColumnElement[bool], converted: bool = False
+) -> Subquery:
     """One row per row of `source`, which has at least customer_id and occurred_at: those, the period, the groups.
 
     Periods count from 1. A group is null where a fact has none: no channel, no campaign, no segment at that time.
@@ -102,15 +104,14 @@ def _spells(question: Question) -> Subquery:
     The first reaches back to the beginning of time: a segmentation made today speaks about the past, too.
     """
     m = memberships.c
-    order = {"partition_by": m.customer_id, "order_by": m.valid_from}
-    is_first = func.lag(m.valid_from).over(**order).is_(None)
-    ends_at = func.least(func.coalesce(m.valid_to, _forever("infinity")), func.lead(m.valid_from).over(**order))
+    before = func.lag(m.valid_from).over(partition_by=m.customer_id, order_by=m.valid_from)
+    after = func.lead(m.valid_from).over(partition_by=m.customer_id, order_by=m.valid_from)
     return (
         select(
             m.customer_id,
             m.segment_id,
-            case((is_first, _forever("-infinity")), else_=m.valid_from).label("starts_at"),
-            ends_at.label("ends_at"),
+            case((before.is_(None), _forever("-infinity")), else_=m.valid_from).label("starts_at"),
+            func.least(func.coalesce(m.valid_to, _forever("infinity")), after).label("ends_at"),
         )
         .join(segments, and_(segments.c.segment_id == m.segment_id, segments.c.segmentation_id == m.segmentation_id))
         .where(m.segmentation_id == question.segmentation_id)

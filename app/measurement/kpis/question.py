@@ -49,8 +49,10 @@ class Question:
         return frozenset().union(*(kpi.kinds for kpi in self.kpis))
 
     @property
-    def needs_money(self) -> bool:
-        return any(kpi.needs_money for kpi in self.kpis)
+    def priced_kinds(self) -> frozenset[Kind]:
+        """Kinds of facts whose amounts are added up, which takes a rate for each foreign one."""
+        measures = (measure for kpi in self.kpis for measure in kpi.measures if measure.money)
+        return frozenset(kind for measure in measures for kind in measure.signs)
 
     @property
     def needs_squares(self) -> bool:

@@ -1,6 +1,7 @@
-"""Key figures in SQL: sufficient statistics by group and period, one select for each grain."""
+"""Key figures in SQL: sufficient statistics by kind, group and period, one select for each grain."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -8,57 +9,61 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
-    BigInteger,
     ColumnElement,
     Date,
-    Integer,
+    FromClause,
     Numeric,
-    Row,
-    Select,
+    Subquery,
     and_,
     case,
-    cast,
-    column,
     exists,
     func,
     literal,
-    null,
     or_,
     select,
     text,
 )
+from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from app.db.engine import Session
-from app.measurement.kpis.definitions import Kind
+from app.measurement.kpis.definitions import TRANSACTION_KINDS, Kind
 from app.measurement.kpis.estimates import Sums
 from app.measurement.kpis.facts import counted, facts
+from app.measurement.kpis.grid import Group, Segment
 from app.measurement.kpis.question import Question
+from app.tables.conversion import reporting_day
 from app.tables.money import exchange_rates
 from app.tables.segments import segmentation_versions, segmentations, segments
 from app.tables.transactions import transactions
 
-# The largest whole number whose square is a bigint.
+# The largest whole number whose square is a bigint; numeric arithmetic takes far longer.
 SAFE_TO_SQUARE = 3_037_000_499
 SHOWN_DAYS, SHOWN_CURRENCIES, SHOWN_SEGMENTATIONS = 5, 20, 10
-
-Group = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Statistics of one kind in one group and period (from 1); `unconverted` facts are in n but not in the sums."""
+    """Statistics of one kind in one group and period (from 1). Facts without a rate are in `n` only."""
 
     kind: Kind
-    group: Group
     period: int
+    group: Group
     sums: Sums
     unconverted: int = 0
 
 
 async def plan_for_these_values(session: Session) -> None:
-    """Have every statement of this transaction planned for its own window: a plan for any window suits none."""
+    """Have the statements of this transaction planned for their own window: a plan for any window suits none."""
     await session.execute(text("set local plan_cache_mode = force_custom_plan"))
+
+
+@asynccontextmanager
+async def _hashing(session: Session) -> AsyncIterator[None]:
+    """Have sums gathered in a hash table: the planner expects a period for each instant and would sort all facts."""
+    await session.execute(text("set local enable_sort = off"))
+    yield
+    await session.execute(text("set local enable_sort = on"))
 
 
 async def horizon(session: Session) -> tuple[datetime | None, datetime | None]:
@@ -69,6 +74,129 @@ async def horizon(session: Session) -> tuple[datetime | None, datetime | None]:
 
 
 async def has_rates(session: Session, currency: str) -> bool:
-    """Whether a rate from or to this currency was ever given."""
+    """Whether any rate from or to this currency was given."""
     r = exchange_rates.c
-    return bool(await session.scalar(select(exists().where(or_(r.from_currency == currency, r.to_currency == currency)))))
+    given = exists().where(or_(r.from_currency == currency, r.to_currency == currency))
+    return bool(await session.scalar(select(given)))
+
+
+async def transaction_sums(session: Session, question: Question, *, converted: bool, at_most: int) -> list[Counted]:
+    """One per kind, group and period with a transaction of an asked kind; no order; at most `at_most`."""
+    f = facts(question, transactions, *_transactions_asked(question, of=question.kinds), converted=converted).c
+    keys = (f.kind, f.period, *(f[dimension] for dimension in question.group_by))
+    total, squares, unconverted = literal(0), literal(0), literal(0)
+    if question.priced_kinds:
+        total, unconverted = func.sum(f.amount), func.count().filter(f.amount.is_(None))
+    if question.needs_squares:
+        squares = _sum_of_squares(f.amount)
+    query = select(*keys, func.count(), total, squares, unconverted).group_by(*keys).limit(at_most)
+    async with _hashing(session):
+        rows = await session.execute(query)
+    return [
+        Counted(kind, period, tuple(group), Sums(n, int(total or 0), int(squared or 0)), unconverted)
+        for kind, period, *group, n, total, squared, unconverted in rows
+    ]
+
+
+async def buyers(session: Session, question: Question, *, at_most: int) -> list[Counted]:
+    """One per group and period with a purchase of a known customer; no order; at most `at_most`.
+
+    Who bought in two groups or periods counts in both.
+    """
+    f = facts(question, transactions, counted(question, transactions), *_bought_by_known(transactions)).c
+    keys = [f.period, *(f[dimension] for dimension in question.group_by)]
+    # Distinct first, then counted: count(distinct ...) would sort all facts.
+    each = select(*keys, f.customer_id).distinct().subquery()
+    return await _customers(session, "buyer", [each.c[key.name] for key in keys], at_most=at_most)
+
+
+async def new_customers(session: Session, question: Question, *, at_most: int) -> list[Counted]:
+    """One per group and period in which a known customer bought for the first time; no order; at most `at_most`."""
+    f = facts(question, _first_purchases(question)).c
+    keys = [f.period, *(f[dimension] for dimension in question.group_by)]
+    return await _customers(session, "new_customer", keys, at_most=at_most)
+
+
+async def _customers(
+    session: Session, kind: Kind, keys: Sequence[ColumnElement[Any]], *, at_most: int
+) -> list[Counted]:
+    rows = await session.execute(select(*keys, func.count()).group_by(*keys).limit(at_most))
+    return [Counted(kind, period, tuple(group), Sums(n, n, n)) for period, *group, n in rows]
+
+
+async def missing_rates(session: Session, question: Question, *, converted: bool) -> list[tuple[str, int, list[date]]]:
+    """Per currency, in order: how many reporting days have transactions but no rate, and the first of these days."""
+    f = facts(question, transactions, *_transactions_asked(question, of=question.priced_kinds), converted=converted).c
+    day = reporting_day(f.occurred_at, question.reporting.zone).label("day")
+    days = select(f.currency, day).where(f.amount.is_(None)).distinct().subquery().c
+    in_order = func.array_agg(aggregate_order_by(days.day, days.day), type_=ARRAY(Date))
+    query = select(days.currency, func.count(), in_order[1:SHOWN_DAYS]).group_by(days.currency).order_by(days.currency)
+    return [(row[0], row[1], row[2]) for row in await session.execute(query.limit(SHOWN_CURRENCIES))]
+
+
+async def active_segmentations(session: Session) -> list[tuple[UUID, str]]:
+    """Identifier and name of segmentations with an active version, by name; at most SHOWN_SEGMENTATIONS + 1."""
+    s, v = segmentations.c, segmentation_versions.c
+    active = exists().where(v.segmentation_id == s.segmentation_id, v.status == "active")
+    query = select(s.segmentation_id, s.name).where(active).order_by(s.name).limit(SHOWN_SEGMENTATIONS + 1)
+    return [(row[0], row[1]) for row in await session.execute(query)]
+
+
+async def segmentation_exists(session: Session, segmentation_id: UUID) -> bool:
+    """Whether there is such a segmentation, active or not."""
+    found = exists().where(segmentations.c.segmentation_id == segmentation_id)
+    return bool(await session.scalar(select(found)))
+
+
+async def segments_of(session: Session, segmentation_id: UUID) -> list[Segment]:
+    """The segments of a segmentation in their order, whichever version they are from."""
+    s = segments.c
+    query = select(s.segment_id, s.key, s.name).where(s.segmentation_id == segmentation_id)
+    return [Segment(*row) for row in await session.execute(query.order_by(s.position, s.key))]
+
+
+def _transactions_asked(question: Question, *, of: frozenset[Kind]) -> list[ColumnElement[bool]]:
+    kinds = of & TRANSACTION_KINDS
+    conditions = [counted(question, transactions)]
+    if kinds != TRANSACTION_KINDS:
+        conditions.append(transactions.c.kind.in_(sorted(kinds)))
+    return conditions
+
+
+def _bought_by_known(source: FromClause) -> list[ColumnElement[bool]]:
+    c = source.c
+    return [c.kind == "purchase", c.amount_minor > 0, c.customer_id.is_not(None)]
+
+
+def _sum_of_squares(amount: ColumnElement[Any]) -> ColumnElement[Any]:
+    safe = amount <= SAFE_TO_SQUARE
+    quick = func.sum(case((safe, amount * amount)))
+    exact = func.sum(case((~safe, sql_cast(amount, Numeric) * amount)))
+    return func.coalesce(quick, 0) + func.coalesce(exact, 0)
+
+
+def _first_purchases(question: Question) -> Subquery:
+    """One row per known customer whose first purchase ever lies in the window: that purchase.
+
+    Of several at the same instant the one first by source and identifier.
+    """
+    t, window = transactions.c, question.window
+    earliest = func.min(t.occurred_at).label("occurred_at")
+    firsts = (
+        select(t.customer_id, earliest)
+        .where(*_bought_by_known(transactions), t.occurred_at < window.end)
+        .group_by(t.customer_id)
+        .having(earliest >= window.start)
+        .subquery()
+    )
+    if {"channel", "campaign"}.isdisjoint(question.group_by):
+        return firsts
+    same = and_(t.customer_id == firsts.c.customer_id, t.occurred_at == firsts.c.occurred_at)
+    return (
+        select(t.customer_id, t.occurred_at, t.channel, t.campaign_id)
+        .distinct(t.customer_id)
+        .join_from(firsts, transactions, same)
+        .where(*_bought_by_known(transactions))
+        .order_by(t.customer_id, t.source, t.transaction_id)
+        .subquery()
+    )

@@ -100,6 +100,10 @@ def _average_order_value(facts: Facts) -> ColumnElement[Any]:
     return cast(_gross(facts), Double) / (orders * facts.minor_per_major)
 
 
+def _count_of_all(_facts: Facts) -> ColumnElement[Any]:
+    return func.count()
+
+
 def _count_of(*kinds: str, days: int) -> Callable[[Facts], ColumnElement[Any]]:
     return lambda facts: func.count().filter(and_(facts.kind.in_(kinds), facts.recent(days)))
 
@@ -215,7 +219,7 @@ FEATURES = (
         source="events",
         missing="zero",
         meaning="Events of any type.",
-        expression=lambda facts: func.count(),
+        expression=_count_of_all,
     ),
     Feature(
         "visit_count_90d",

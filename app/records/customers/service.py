@@ -16,7 +16,7 @@ from app.records.customers.schemas import CUSTOMERS, CustomerIn
 from app.records.intake import repository as intake
 from app.records.intake.bulk import ERASED, SMALL_BODY, Intake, Kind, check
 from app.records.intake.bulk import store as store_checked
-from app.records.intake.customers import CustomerMemory, People, present
+from app.records.intake.customers import People, present
 from app.records.intake.outcome import Flaw, Outcome
 
 # Customers of one statement: bounds what is held at once (64 kB each at most).
@@ -51,18 +51,17 @@ async def push(session: Session, body: bytes, *, intake: Intake) -> Outcome:
 
 async def store(
     session: Session,
-    source: str,
+    _source: str,
     rows: Sequence[CustomerIn],
     *,
     privacy: intake.PrivacyState,
-    memory: CustomerMemory,
     secret: bytes,
+    **_memory: object,
 ) -> tuple[Outcome, list[Flaw]]:
     """Create customers and update what is known of them, row by row in their order.
 
     Needs lock_intake: nobody else may write the content of customers meanwhile. Flaws name positions of the rows.
     """
-    del source, memory  # one word on a customer is as good as another's, and existence alone does not help here
     people = await _people(session, {row.customer_id for row in rows}, privacy=privacy, secret=secret)
     of: dict[str, list[int]] = {}
     flaws = []

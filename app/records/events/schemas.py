@@ -23,10 +23,14 @@ Properties = Annotated[
     msgspec.Raw,
     msgspec.Meta(
         description="Free JSON. A survey's answers are read from `csat` (1 to 5) and `nps` (0 to 10).",
-        extra_json_schema={"type": "object"},
+        extra_json_schema={"type": ["object", "null"]},
     ),
 ]
 NO_PROPERTIES = msgspec.Raw(b"{}")
+
+
+def _no_properties() -> msgspec.Raw:
+    return NO_PROPERTIES
 
 
 class EventIn(msgspec.Struct, forbid_unknown_fields=True):
@@ -39,7 +43,7 @@ class EventIn(msgspec.Struct, forbid_unknown_fields=True):
     channel: Word | None = None
     campaign_id: Identifier | None = None
     value: float | None = None
-    properties: Properties = NO_PROPERTIES
+    properties: Properties = msgspec.field(default_factory=_no_properties)
 
 
 EVENTS = Envelope("events", EventIn)

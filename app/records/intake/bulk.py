@@ -49,7 +49,8 @@ class Kind(Generic[Row, Columns]):
 class Checked(Generic[Columns]):
     """Rows that passed every check that needs no database, and those that did not.
 
-    indices says where each good row stood in what was sent; payload gives a row back as it was sent.
+    indices says where each good row stood in what was sent; payload gives a row back as it was sent. place is what
+    pointers begin with where that is not the name of the list in the body.
     """
 
     source: str
@@ -58,6 +59,7 @@ class Checked(Generic[Columns]):
     refused: list[Refusal]
     payload: Callable[[int], bytes]
     customer_of: Callable[[int], str | None]
+    place: str | None = None
 
     @property
     def received(self) -> int:
@@ -91,13 +93,14 @@ def set_apart(kind: Kind[Row, Columns], checked: Checked[Columns], flaws: Sequen
         [*checked.refused, *refusals(kind.envelope.name, checked, flawed.values())],
         lambda position: checked.payload(good[position]),
         lambda position: checked.customer_of(good[position]),
+        checked.place,
     )
 
 
 def refusals(name: str, checked: Checked[Columns], flaws: Iterable[Flaw]) -> Iterator[Refusal]:
     for flaw in flaws:
         index = checked.indices[flaw.position]
-        pointer = f"/{name}/{index}/{flaw.field}"
+        pointer = f"/{checked.place or name}/{index}/{flaw.field}"
         # Nothing of an erased customer may be kept, not even the refused row.
         erased = flaw.code == ERASED
         payload = b"" if erased else checked.payload(flaw.position)

@@ -57,7 +57,7 @@ class Envelope(Generic[Row]):
 
     def read(self, body: bytes) -> Batch[Row]:
         """The rows of a body. Raises Unreadable or InvalidInput when the envelope itself is wrong."""
-        self._refuse_repeated_envelope(body)
+        refuse_repeated(body, self.name)
         # Looking for one byte is far quicker than for six, and most bodies have no escapes at all.
         if b"\\" not in body or b"\\u0000" not in body:
             try:
@@ -66,7 +66,7 @@ class Envelope(Generic[Row]):
                 pass  # the slow way finds out which rows
             else:
                 rows = getattr(envelope, self.name)
-                self._refuse_too_many(len(rows))
+                refuse_too_many(self.name, len(rows))
                 return Batch(rows, range(len(rows)), [], getattr(envelope, "source", DEFAULT_SOURCE))
         return self._one_by_one(body)
 
@@ -74,11 +74,11 @@ class Envelope(Generic[Row]):
         try:
             envelope = self._raw.decode(body)
         except msgspec.ValidationError as error:
-            raise InvalidInput("The envelope is wrong", errors=[_field_error(error, "")]) from None
+            raise InvalidInput("The envelope is wrong", errors=[field_error(error, "")]) from None
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise Unreadable(f"The body is not JSON: {error}") from None
         raws = getattr(envelope, self.name)
-        self._refuse_too_many(len(raws))
+        refuse_too_many(self.name, len(raws))
         rows: list[Row] = []
         indices: list[int] = []
         refused: list[Refusal] = []
@@ -98,7 +98,7 @@ class Envelope(Generic[Row]):
             if b"\\u0000" in raw:
                 refuse_nul(orjson.loads(raw))
         except msgspec.ValidationError as error:
-            found = _field_error(error, f"/{self.name}/{index}")
+            found = field_error(error, f"/{self.name}/{index}")
             return Refusal(index, found.code, found.pointer, found.detail, raw, customer_in(raw))
         except (msgspec.DecodeError, orjson.JSONDecodeError, RecursionError, UnicodeDecodeError) as error:
             return Refusal(index, "unreadable_row", f"/{self.name}/{index}", f"not valid JSON: {error}", raw)
@@ -108,34 +108,43 @@ class Envelope(Generic[Row]):
             return Refusal(index, "nul_character", pointer, detail, raw, customer_in(raw))
         return row
 
-    def _refuse_repeated_envelope(self, body: bytes) -> None:
-        """Two lists under one name: which one is meant? JSON readers would silently take the last."""
-        escaped = b"\\" in body and b"\\u00" in body
-        if not escaped and body.count(b'"%s"' % self.name.encode()) < 2:
-            return
-        try:
-            top = json.loads(body, object_pairs_hook=tuple)
-        except (ValueError, RecursionError):
-            return  # the decoder says it better
-        names = [pair[0] for pair in top] if isinstance(top, tuple) else []
-        for name in names:
-            if names.count(name) > 1:
-                detail = f"{name!r} stands twice in the envelope"
-                raise InvalidInput(detail, errors=[FieldError(f"/{name}", "duplicate_field", detail)])
-
-    def _refuse_too_many(self, rows: int) -> None:
-        if rows > MAX_ROWS:
-            raise TooLarge(
-                f"At most {MAX_ROWS} rows are taken at once; {rows} came",
-                errors=[FieldError(f"/{self.name}", "too_many_rows", f"send at most {MAX_ROWS} rows")],
-            )
-
     def openapi(self) -> dict[str, Any]:
         """The JSON schema of a body, from the shape that decodes it; it needs no other document."""
-        (_,), parts = msgspec.json.schema_components([self.shape], ref_template="#/{name}")
-        top: dict[str, Any] = _inlined(parts[self.shape.__name__], parts)
+        top = schema_of(self.shape)
         top["properties"][self.name]["maxItems"] = MAX_ROWS
         return top
+
+
+def refuse_repeated(body: bytes, name: str) -> None:
+    """Two lists under one name: which one is meant? JSON readers would silently take the last."""
+    escaped = b"\\" in body and b"\\u00" in body
+    if not escaped and body.count(b'"%s"' % name.encode()) < 2:
+        return
+    try:
+        top = json.loads(body, object_pairs_hook=tuple)
+    except (ValueError, RecursionError):
+        return  # the decoder says it better
+    seen: set[str] = set()
+    for each, _ in top if isinstance(top, tuple) else ():
+        if each in seen:
+            detail = f"{each!r} stands twice in the envelope"
+            raise InvalidInput(detail, errors=[FieldError(f"/{each}", "duplicate_field", detail)])
+        seen.add(each)
+
+
+def refuse_too_many(name: str, rows: int) -> None:
+    if rows > MAX_ROWS:
+        raise TooLarge(
+            f"At most {MAX_ROWS} rows are taken at once; {rows} came",
+            errors=[FieldError(f"/{name}", "too_many_rows", f"send at most {MAX_ROWS} rows")],
+        )
+
+
+def schema_of(shape: Any) -> dict[str, Any]:
+    """The JSON schema of a shape; it needs no other document."""
+    (_,), parts = msgspec.json.schema_components([shape], ref_template="#/{name}")
+    top: dict[str, Any] = _inlined(parts[shape.__name__], parts)
+    return top
 
 
 def _inlined(schema: Any, parts: dict[str, Any]) -> Any:
@@ -189,7 +198,7 @@ _CODES = (
 )
 
 
-def _field_error(error: msgspec.ValidationError, base: str) -> FieldError:
+def field_error(error: msgspec.ValidationError, base: str) -> FieldError:
     """msgspec's message as a pointer, a stable code and a sentence."""
     match = _AT.match(str(error))
     what, path = (match["what"], match["path"] or "") if match else (str(error), "")

@@ -5,6 +5,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from psycopg.errors import UniqueViolation
 from sqlalchemy import Column
 from sqlalchemy.exc import IntegrityError
 
@@ -16,6 +17,8 @@ from app.records.intake.outcome import Flaw, Outcome
 
 # Identifiers looked at before hoping that a whole batch is new.
 SAMPLE = 16
+# SQLAlchemy wraps what the driver says of its own statements; a COPY goes past it.
+ALREADY_THERE = (IntegrityError, UniqueViolation)
 _ERASED = "this customer was erased; nothing of theirs is taken any more"
 
 
@@ -38,12 +41,20 @@ Owned = TypeVar("Owned", bound=OwnedColumns)
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """Positions of rows that are stored: with this very content, and with another."""
+
+    same: Sequence[int]
+    other: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Shelf(Generic[C]):
     """Where one kind of fact is kept, by the column of its identifier; a shelf may have no sources."""
 
     identifier: Column[str]
     take: Callable[[C, Sequence[int]], C]
-    stored_content: Callable[[Session, str, Sequence[str]], Awaitable[Mapping[str, tuple[Any, ...]]]]
+    compare: Callable[[Session, str, C], Awaitable[Known]]
     add: Callable[[Session, str, C], Awaitable[None]]
 
     def ids(self, columns: C) -> list[str]:
@@ -81,6 +92,8 @@ def _conflict(position: int, name: str) -> Flaw:
 
 def _once(ids: Sequence[str], columns: Columns, order: Sequence[int]) -> tuple[list[int], int, list[int]]:
     """First of each identifier, in order; how many repeat it; which contradict it."""
+    if len({ids[position] for position in order}) == len(order):
+        return list(order), 0, []
     fresh: list[int] = []
     duplicates, conflicts = 0, []
     for position in order:
@@ -103,16 +116,30 @@ async def _add_new(session: Session, shelf: Shelf[C], source: str, columns: C, *
             async with session.begin_nested():
                 await shelf.add(session, source, shelf.take(columns, order))
             return Added(order, 0, [])
-        except IntegrityError:
+        except ALREADY_THERE:
             pass
-    stored = await shelf.stored_content(session, source, [ids[position] for position in order])
-    fresh = [position for position in order if ids[position] not in stored]
-    known = [position for position in order if ids[position] in stored]
-    conflicts = [position for position in known if stored[ids[position]] != columns.content(position)]
+    known = await shelf.compare(session, source, shelf.take(columns, order))
+    stored = {*known.same, *known.other}
+    fresh = [position for place, position in enumerate(order) if place not in stored]
     if fresh:
         await shelf.add(session, source, shelf.take(columns, fresh))
-    flaws = [_conflict(position, shelf.identifier.name) for position in conflicts]
-    return Added(fresh, len(known) - len(conflicts), flaws)
+    flaws = [_conflict(order[place], shelf.identifier.name) for place in known.other]
+    return Added(fresh, len(known.same), flaws)
+
+
+def by_content(
+    identifier: Column[str], stored_content: Callable[[Session, str, Sequence[str]], Awaitable[Mapping[str, Any]]]
+) -> Callable[[Session, str, C], Awaitable[Known]]:
+    """Compare rows with what is stored under their identifiers, row by row."""
+
+    async def compare(session: Session, source: str, columns: C) -> Known:
+        ids: list[str] = getattr(columns, identifier.name)
+        stored = await stored_content(session, source, ids)
+        places = [place for place, each in enumerate(ids) if each in stored]
+        same = [place for place in places if stored[ids[place]] == columns.content(place)]
+        return Known(same, sorted(set(places).difference(same)))
+
+    return compare
 
 
 def storing(shelf: Shelf[Owned]) -> Callable[..., Awaitable[tuple[Outcome, list[Flaw]]]]:
@@ -133,7 +160,7 @@ def storing(shelf: Shelf[Owned]) -> Callable[..., Awaitable[tuple[Outcome, list[
         columns, flaws = _renamed(people, columns)
         added = await add_once(session, shelf, source, columns, flaws=flaws)
         owners = {owner for position in added.created if (owner := columns.customer_id[position]) is not None}
-        await repository.touch(session, sorted(owners))
+        await repository.touch(session, list(owners))
         return Outcome(created=len(added.created), duplicates=added.duplicates), added.flaws
 
     return store

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from sqlalchemy import ARRAY, Column, Text, any_, bindparam, func, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from app.db.copy import copy_into, text_array
-from app.db.engine import Session
+from app.db.arrays import texts
+from app.db.engine import Session, driver
 from app.records.intake.outcome import Refusal
 from app.tables.customers import customer_aliases, customers
 from app.tables.intake import known_batches, rejections
@@ -90,7 +90,9 @@ async def create_customers(session: Session, customer_ids: Sequence[str]) -> Non
 async def touch(session: Session, customer_ids: Sequence[str]) -> None:
     """Put customers into the dirty set."""
     if customer_ids:
-        await copy_into(session, "dirty_customers", {"customer_ids": text_array(list(customer_ids))})
+        connection = await driver(session)
+        statement = "insert into dirty_customers (customer_ids) values (%b)"
+        await connection.execute(statement, [texts(list(customer_ids))])
 
 
 async def reject(session: Session, kind: str, source: str | None, refused: Sequence[Refusal]) -> None:

@@ -45,7 +45,7 @@ class AtMerge(Enum):
 About = Callable[[Sequence[str]], ColumnElement[bool]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """One table: how its rows name a customer, what becomes of them, and why so.
 

@@ -16,15 +16,13 @@ from sqlalchemy import (
     and_,
     bindparam,
     cast,
-    column,
     delete,
     func,
     insert,
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import BYTEA, JSONB
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.dialects.postgresql import JSONB
 
 from app.db.engine import Session
 from app.records.privacy.definitions import AtErase, Plan
@@ -131,10 +129,8 @@ async def add_receipt(
 
 
 async def add_tombstones(session: Session, digests: Sequence[bytes], *, receipt_id: UUID, now: datetime) -> None:
-    given = func.unnest(bindparam("digests", list(digests), ARRAY(BYTEA))).column_valued("customer_hash")
-    receipt = (bindparam("receipt", receipt_id, tombstones.c.receipt_id.type), bindparam("now", now, erased_at.type))
-    statement = upsert(tombstones).from_select(["customer_hash", "receipt_id", "erased_at"], select(given, *receipt))
-    await session.execute(statement.on_conflict_do_nothing(index_elements=["customer_hash"]))
+    rows = [{"customer_hash": digest, "receipt_id": receipt_id, "erased_at": now} for digest in digests]
+    await session.execute(insert(tombstones), rows)
 
 
 # Merge
@@ -166,7 +162,7 @@ async def fold(session: Session, *, source: str, target: str, now: datetime) -> 
     c, g = customers.c, gone.c
     await session.execute(
         update(customers)
-        .where(and_(c.customer_id == target, g.customer_id == source))
+        .where(c.customer_id == target, g.customer_id == source, c.customer_id != g.customer_id)
         .values(
             attributes=g.attributes.op("||")(c.attributes),
             consent_profiling=and_(c.consent_profiling, g.consent_profiling),

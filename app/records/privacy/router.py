@@ -34,9 +34,7 @@ async def merge_customers(body: MergeIn, request: Request, session: WriteSession
     Where both say something, the attributes of `into` win; of each consent the stricter holds (false before unknown
     before true). Memberships of `from` are removed and `into` is evaluated anew. The same merge again changes nothing.
     """
-    merged = await service.merge(
-        session, source=body.source, target=body.target, now=state_of(request).clock.now()
-    )
+    merged = await service.merge(session, source=body.source, target=body.target, now=state_of(request).clock.now())
     return JSONAnswer(merged)
 
 

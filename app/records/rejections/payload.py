@@ -4,18 +4,11 @@ from typing import Any
 
 import orjson
 
-from app.records.intake.envelope import MAX_DEPTH
+from app.records.intake.envelope import flaw_of_document
 
 
 def readable(payload: bytes) -> Any:
-    """The row as the JSON it is, byte for byte; as text when it is no JSON or nested too deep; null when not kept."""
+    """The row as the JSON it is, byte for byte; as text when it is none that readers can hold; null when not kept."""
     if not payload:
         return None
-    try:
-        orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return payload.decode(errors="replace")
-    if _brackets_deep(payload) > MAX_DEPTH:
-        # JSON readers give up somewhere below; the text is still there to be read.
-        return payload.decode()
-    return orjson.Fragment(payload)
+    return payload.decode(errors="replace") if flaw_of_document(payload) else orjson.Fragment(payload)

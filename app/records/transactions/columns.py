@@ -11,18 +11,12 @@ import numpy.typing as npt
 from app.records.intake.amounts import amount_of, amounts_of, column_or_none, plain_number, taken
 from app.records.intake.instants import micros_of
 from app.records.intake.outcome import Flaw
-from app.records.transactions.schemas import ItemIn, TransactionIn
+from app.records.transactions.items import DECIMALS, LARGEST, ItemColumns, item_columns
+from app.records.transactions.schemas import TransactionIn
 
 Integers = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 
-# What the columns of lines hold: numeric(18,6) and, for prices, numeric(24,6).
-DECIMALS = 6
-LARGEST_QUANTITY = Decimal(10) ** 12
-LARGEST_PRICE = Decimal(10) ** 16
 _NEGATIVE = "must not be negative; send a refund as kind refund with a positive amount"
-
-Line = tuple[str, Decimal, Decimal]
 
 
 @dataclass(slots=True)
@@ -39,14 +33,17 @@ class TransactionColumns:
     refunds: list[str | None] | None = None
     channel: list[str | None] | None = None
     campaign_id: list[str | None] | None = None
-    items: list[Sequence[Line] | None] | None = None
+    items: ItemColumns | None = None
 
     def __len__(self) -> int:
         return len(self.transaction_id)
 
     def take(self, positions: Sequence[int]) -> "TransactionColumns":
         """The rows at these positions, in this order."""
-        return TransactionColumns(**{each.name: taken(getattr(self, each.name), positions) for each in fields(self)})
+        columns = {each.name: getattr(self, each.name) for each in fields(self)}
+        items = columns.pop("items")
+        columns = {name: taken(column, positions) for name, column in columns.items()}
+        return TransactionColumns(**columns, items=items and items.take(positions))
 
     def content(self, position: int) -> tuple[Any, ...]:
         """Everything one row says, for telling a duplicate from a conflict."""
@@ -58,7 +55,7 @@ class TransactionColumns:
             int(self.amount_minor[position]),
             self.currency[position],
             *(column[position] if column is not None else None for column in optional),
-            tuple((self.items[position] or ()) if self.items is not None else ()),
+            self.items.content(position) if self.items is not None else (),
         )
 
 
@@ -107,21 +104,18 @@ def _margins(rows: Sequence[TransactionIn], flaws: list[Flaw]) -> list[int | Non
     return margins
 
 
-def _items(rows: Sequence[TransactionIn], flaws: list[Flaw]) -> list[Sequence[Line] | None] | None:
+def _items(rows: Sequence[TransactionIn], flaws: list[Flaw]) -> ItemColumns | None:
     if column_or_none([row.items for row in rows]) is None:
         return None
-    return [_lines(row.items, position, flaws) if row.items else None for position, row in enumerate(rows)]
-
-
-def _lines(items: Sequence[ItemIn], position: int, flaws: list[Flaw]) -> list[Line]:
-    lines = []
-    for line, item in enumerate(items):
-        quantity = plain_number(item.quantity, decimals=DECIMALS, below=LARGEST_QUANTITY)
-        price = plain_number(item.unit_price, decimals=DECIMALS, below=LARGEST_PRICE)
-        for name, value in (("quantity", quantity), ("unit_price", price)):
+    lines = [item for row in rows for item in row.items or ()]
+    counts = [len(row.items or ()) for row in rows]
+    places = ((position, line) for position, count in enumerate(counts) for line in range(count))
+    numbers: dict[str, list[int]] = {"quantity": [], "unit_price": []}
+    for (position, line), item in zip(places, lines, strict=True):
+        for name, found in numbers.items():
+            value = plain_number(getattr(item, name), decimals=DECIMALS, below=LARGEST)
             if value is None:
-                detail = "must be a plain number with at most 6 decimals"
+                detail = "must be a plain number with at most 6 decimals, below a million million"
                 flaws.append(Flaw(position, "invalid_number", f"items/{line}/{name}", detail))
-        if quantity is not None and price is not None:
-            lines.append((item.product_id, quantity, price))
-    return lines
+            found.append(int((value or Decimal(0)).scaleb(DECIMALS)))
+    return item_columns(counts, [item.product_id for item in lines], **numbers)

@@ -1,46 +1,92 @@
 """Transactions in SQL."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ARRAY, Text, any_, bindparam, insert, select, tuple_
+from sqlalchemy import ARRAY, BigInteger, Text, any_, bindparam, cast, select, tuple_
 
-from app.db import copy
-from app.db.engine import Session
+from app.db import arrays, copy
+from app.db.engine import Session, driver
+from app.records.intake.once import Known
 from app.records.transactions.columns import TransactionColumns
+from app.records.transactions.items import DECIMALS, ItemColumns, Line
 from app.tables.transactions import transaction_items, transactions
 
 _TEXTS = ARRAY(Text(collation="C"))
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
-async def stored_content(session: Session, source: str, transaction_ids: Sequence[str]) -> dict[str, tuple[Any, ...]]:
-    """What is stored under these identifiers, by identifier, in the form of TransactionColumns.content."""
-    given = bindparam("ids", list(transaction_ids), _TEXTS)
-    t = transactions.c
-    query = select(
-        t.transaction_id,
-        t.customer_id,
-        t.occurred_at,
-        t.kind,
-        t.amount_minor,
-        t.currency,
-        t.margin_minor,
-        t.refunds,
-        t.channel,
-        t.campaign_id,
-        t.line_count,
-    ).where(t.source == source, t.transaction_id == any_(given))
-    rows = (await session.execute(query)).all()
-    lines = await items_of(session, [(source, row.transaction_id) for row in rows if row.line_count])
-    return {
-        row[0]: (row[1], (row[2] - _EPOCH) // _MICROSECOND, *row[3:10], tuple(lines.get((source, row[0]), ())))
-        for row in rows
-    }
+# Columns that are null in every row are passed as empty arrays: unnest fills the shorter ones with null.
+_COMPARE = """
+select coalesce(array_agg(place) filter (where same and not has_lines), '{}'),
+       coalesce(array_agg(place) filter (where not same), '{}'),
+       coalesce(array_agg(place) filter (where same and has_lines), '{}')
+  from (select given.place - 1 as place,
+               t.line_count > 0 as has_lines,
+               t.customer_id is not distinct from given.customer_id collate "C"
+               and t.occurred_at = given.occurred_at
+               and t.kind = given.kind collate "C"
+               and t.amount_minor = given.amount_minor
+               and t.currency = given.currency
+               and t.margin_minor is not distinct from given.margin_minor
+               and t.refunds is not distinct from given.refunds collate "C"
+               and t.channel is not distinct from given.channel collate "C"
+               and t.campaign_id is not distinct from given.campaign_id collate "C"
+               and t.line_count = coalesce(given.line_count, 0) as same
+          from unnest(%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b) with ordinality as given (
+                 transaction_id, customer_id, occurred_at, kind, amount_minor, currency,
+                 margin_minor, refunds, channel, campaign_id, line_count, place)
+          join transactions as t on t.source = %s and t.transaction_id = given.transaction_id collate "C"
+       ) as compared
+"""
+
+
+async def compare(session: Session, source: str, columns: TransactionColumns) -> Known:
+    """Which of these rows are stored, and which of those with other content."""
+    margins = columns.margin_minor or []
+    given = [
+        arrays.texts(columns.transaction_id),
+        arrays.texts(columns.customer_id),
+        arrays.timestamps(columns.occurred_at),
+        arrays.texts(columns.kind),
+        arrays.bigints(columns.amount_minor),
+        arrays.texts(columns.currency),
+        arrays.bigints([margin or 0 for margin in margins], np.array([margin is None for margin in margins], np.bool_)),
+        arrays.texts(columns.refunds or []),
+        arrays.texts(columns.channel or []),
+        arrays.texts(columns.campaign_id or []),
+        arrays.bigints(columns.items.counts if columns.items is not None else []),
+    ]
+    connection = await driver(session)
+    cursor = await connection.execute(_COMPARE, [*given, source], binary=True)
+    same, other, with_lines = await cursor.fetchone() or ([], [], [])
+    if with_lines:
+        items = columns.items
+        assert items is not None, "equal counts above zero mean that lines were sent"
+        stored = await _stored_lines(session, source, [columns.transaction_id[place] for place in with_lines])
+        for place in with_lines:
+            lines = tuple(stored.get(columns.transaction_id[place], ()))
+            (same if lines == items.content(place) else other).append(place)
+    return Known(same, sorted(other))
+
+
+async def _stored_lines(session: Session, source: str, transaction_ids: Sequence[str]) -> dict[str, list[Line]]:
+    """Lines in their order, by transaction, in the form of ItemColumns.content."""
+    found: dict[str, list[Line]] = {}
+    if not transaction_ids:
+        return found
+    i = transaction_items.c
+    millionths = (cast(value * 10**DECIMALS, BigInteger) for value in (i.quantity, i.unit_price))
+    query = (
+        select(i.transaction_id, i.product_id, *millionths)
+        .where(i.source == source, i.transaction_id == any_(bindparam("ids", list(transaction_ids), _TEXTS)))
+        .order_by(i.transaction_id, i.line)
+    )
+    for transaction_id, *line in await session.execute(query):
+        found.setdefault(transaction_id, []).append((line[0], line[1], line[2]))
+    return found
 
 
 async def items_of(
@@ -79,27 +125,23 @@ async def add(session: Session, source: str, columns: TransactionColumns) -> Non
         nulls = np.array([margin is None for margin in columns.margin_minor])
         fields["margin_minor"] = copy.bigint([margin or 0 for margin in columns.margin_minor], nulls)
     if columns.items is not None:
-        fields["line_count"] = copy.integer([len(lines or ()) for lines in columns.items])
+        fields["line_count"] = copy.integer(columns.items.counts)
     await copy.copy_into(session, "transactions", fields)
     if columns.items is not None:
-        await _add_items(session, source, columns)
+        await _add_items(session, source, columns, columns.items)
 
 
-async def _add_items(session: Session, source: str, columns: TransactionColumns) -> None:
-    lines = [
-        {
-            "source": source,
-            "transaction_id": transaction_id,
-            "line": line,
-            "product_id": product_id,
-            "quantity": quantity,
-            "unit_price": unit_price,
-        }
-        for transaction_id, items in zip(columns.transaction_id, columns.items or (), strict=True)
-        for line, (product_id, quantity, unit_price) in enumerate(items or ())
-    ]
-    if lines:
-        await session.execute(insert(transaction_items), lines)
+async def _add_items(session: Session, source: str, columns: TransactionColumns, items: ItemColumns) -> None:
+    transaction = np.repeat(np.arange(len(columns)), items.counts)
+    fields = {
+        "source": copy.constant(source, len(transaction)),
+        "transaction_id": copy.Vocabulary.of(columns.transaction_id).pick(transaction),
+        "line": copy.integer(np.arange(len(transaction)) - items.starts[transaction]),
+        "product_id": items.products.pick(items.product),
+        "quantity": copy.numeric(items.quantity),
+        "unit_price": copy.numeric(items.unit_price),
+    }
+    await copy.copy_into(session, "transaction_items", fields)
 
 
 async def page_of_customer(

@@ -12,7 +12,7 @@ from app.records.transactions.schemas import TRANSACTIONS, TransactionIn
 from app.tables.transactions import transactions
 
 SHELF: Shelf[TransactionColumns] = Shelf(
-    transactions.c.transaction_id, TransactionColumns.take, repository.stored_content, repository.add
+    transactions.c.transaction_id, TransactionColumns.take, repository.compare, repository.add
 )
 
 TRANSACTION_KIND: Kind[TransactionIn, TransactionColumns] = Kind(

@@ -1,0 +1,1 @@
+"""Segmentations: learned, put to work, kept current."""

@@ -1,0 +1,54 @@
+"""Keeping memberships current: whoever was touched is evaluated again, soon and without loss."""
+
+import asyncio
+import contextlib
+from datetime import datetime
+
+import structlog
+
+from app.clock import Clock
+from app.db.engine import Database, Session
+from app.errors import places
+from app.modelling.features.compiler import Reporting
+from app.modelling.segments import assignments, repository
+from app.modelling.segments.evaluation import AT_ONCE, chunks, evaluate_known
+
+BATCHES_AT_ONCE = 500
+PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 15.0
+
+log = structlog.get_logger("tessera.memberships")
+
+
+async def drain(session: Session, *, now: datetime, reporting: Reporting) -> int:
+    """Evaluate the customers of the oldest dirty batches for every active segmentation; how many there were.
+
+    The batches are removed in the same transaction: a failure loses none of them.
+    """
+    await assignments.lock_memberships(session)
+    await assignments.hold_people(session)
+    customer_ids = await assignments.take_dirty(session, batches=BATCHES_AT_ONCE, customers_at_most=AT_ONCE)
+    versions = await repository.active_versions(session) if customer_ids else []
+    for some in chunks(customer_ids) if versions else ():
+        unrated = await evaluate_known(session, versions, customer_ids=some, now=now, reporting=reporting)
+        if unrated:
+            log.warning("customers left as they are: an exchange rate is missing", customers=len(unrated))
+    return len(customer_ids)
+
+
+async def keep_current(database: Database, *, clock: Clock, reporting: Reporting, stop: asyncio.Event) -> None:
+    """Drain the dirty set until told to stop; failures are logged and tried again, each time a little later."""
+    failures = 0
+    while not stop.is_set():
+        try:
+            async with database.write() as session:
+                drained = await drain(session, now=clock.now(), reporting=reporting)
+            failures = 0
+        except Exception as error:  # the last handler of this loop: it must outlive whatever goes wrong once
+            failures += 1
+            drained = 0
+            log.error("draining failed", error=type(error).__qualname__, at=places(error), failures=failures)
+        if not drained:
+            pause = min(PAUSE_SECONDS * 2**failures, LONGEST_PAUSE_SECONDS) if failures else PAUSE_SECONDS
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause)

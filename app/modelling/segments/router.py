@@ -1,0 +1,158 @@
+"""Segmentations over HTTP."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from fastapi import Depends, Request, Response
+
+from app.db.engine import Session
+from app.modelling.segments import service
+from app.modelling.segments.schemas import (
+    JobStarted,
+    SegmentationIn,
+    SegmentationOut,
+    SegmentationPage,
+    SegmentDetail,
+)
+from app.web.answers import JSONAnswer, accepted, tagged
+from app.web.auth import Require, principal_of
+from app.web.idempotency import Idempotent
+from app.web.paging import DEFAULT_LIMIT, CursorText, Limit, page, read_cursor
+from app.web.problems import declared
+from app.web.routing import router_for
+from app.web.sessions import ReadSession, WriteSession
+from app.web.state import state_of
+
+router = router_for("/v1", tag="Segmentations")
+
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "The caller has this version already (`If-None-Match`)."}
+}
+
+
+@router.post(
+    "/segmentations",
+    operation_id="create_segmentation",
+    summary="Learn a segmentation",
+    status_code=202,
+    response_model=JobStarted,
+    responses=declared(409),
+    dependencies=[Depends(Require("segments:write"))],
+)
+async def create_segmentation(
+    body: SegmentationIn, request: Request, session: WriteSession, idempotency: Idempotent
+) -> Response:
+    """Learns from everybody as of an instant. The result is a candidate: nobody is a member until it is activated.
+
+    `rfm` scores customers with a purchase 1 to 5 by quintiles of days since the last purchase, number of purchases
+    and total spend, and names the 25 cells of recency by the mean of the other two.
+    """
+    if (answer := await idempotency.replay(session)) is not None:
+        return answer
+    job_id, segmentation_id = await service.create(
+        session, body, now=state_of(request).clock.now(), key_id=principal_of(request).key_id
+    )
+    return await idempotency.remember(session, _started(job_id, "train_segmentation", segmentation_id))
+
+
+def _started(job_id: UUID, kind: str, segmentation_id: UUID) -> Response:
+    return accepted(job_id, {"id": job_id, "kind": kind, "status": "queued", "segmentation_id": segmentation_id})
+
+
+@router.get(
+    "/segmentations",
+    operation_id="list_segmentations",
+    summary="List segmentations, newest first",
+    response_model=SegmentationPage,
+    dependencies=[Depends(Require("segments:read"))],
+)
+async def list_segmentations(
+    request: Request, session: ReadSession, limit: Limit = DEFAULT_LIMIT, cursor: CursorText = None
+) -> Response:
+    """Each by its active version, or by its newest where none is active. Those still in training are not listed."""
+    state = state_of(request)
+    position = read_cursor(state.secret, "segmentations", cursor)
+    after = (datetime.fromisoformat(position[0]), UUID(position[1])) if position else None
+    rows = await service.listed(session, currency=state.currency, limit=limit, after=after)
+    key = ("created_at", "segmentation_id")
+    found = page(rows, limit=limit, secret=state.secret, listing="segmentations", key=key)
+    data = [{name: value for name, value in row.items() if name != "created_at"} for row in found["data"]]
+    return JSONAnswer({**found, "data": data})
+
+
+@router.get(
+    "/segmentations/{segmentation_id}",
+    operation_id="get_segmentation",
+    summary="One segmentation with its segments",
+    response_model=SegmentationOut,
+    responses={**declared(404), **NOT_MODIFIED},
+    dependencies=[Depends(Require("segments:read"))],
+)
+async def get_segmentation(segmentation_id: UUID, request: Request, session: ReadSession) -> Response:
+    """By its active version, or by its newest where none is active. Sizes are counted from the members themselves."""
+    return tagged(request, await service.one(session, segmentation_id, currency=state_of(request).currency))
+
+
+@router.get(
+    "/segments/{segment_id}",
+    operation_id="get_segment",
+    summary="One segment",
+    response_model=SegmentDetail,
+    responses={**declared(404), **NOT_MODIFIED},
+    dependencies=[Depends(Require("segments:read"))],
+)
+async def get_segment(segment_id: UUID, request: Request, session: ReadSession) -> Response:
+    """A segment keeps its id and key across versions of its segmentation."""
+    return tagged(request, await service.segment(session, segment_id, currency=state_of(request).currency))
+
+
+async def _start(kind: str, segmentation_id: UUID, request: Request, session: Session) -> Response:
+    job_id = await service.start(session, kind, segmentation_id, key_id=principal_of(request).key_id)
+    return _started(job_id, kind, segmentation_id)
+
+
+@router.post(
+    "/segmentations/{segmentation_id}/activate",
+    operation_id="activate_segmentation",
+    summary="Put a segmentation to work",
+    status_code=202,
+    response_model=JobStarted,
+    responses=declared(404),
+    dependencies=[Depends(Require("segments:write"))],
+)
+async def activate_segmentation(segmentation_id: UUID, request: Request, session: WriteSession) -> Response:
+    """Assigns everybody by its newest version and makes that the active one, visible all at once at the end.
+
+    The first activation speaks from the version's `as_of` on, later ones from the moment they run. From then on
+    memberships follow every push within seconds; what moves by time alone moves with a refresh.
+    """
+    return await _start("activate_segmentation", segmentation_id, request, session)
+
+
+@router.post(
+    "/segmentations/{segmentation_id}/archive",
+    operation_id="archive_segmentation",
+    summary="Retire a segmentation",
+    status_code=202,
+    response_model=JobStarted,
+    responses=declared(404),
+    dependencies=[Depends(Require("segments:write"))],
+)
+async def archive_segmentation(segmentation_id: UUID, request: Request, session: WriteSession) -> Response:
+    """Ends all its memberships. Their history stays, and it can be activated again."""
+    return await _start("archive_segmentation", segmentation_id, request, session)
+
+
+@router.post(
+    "/segmentations/{segmentation_id}/refresh",
+    operation_id="refresh_segmentation",
+    summary="Evaluate everybody again",
+    status_code=202,
+    response_model=JobStarted,
+    responses=declared(404, 409),
+    dependencies=[Depends(Require("segments:write"))],
+)
+async def refresh_segmentation(segmentation_id: UUID, request: Request, session: WriteSession) -> Response:
+    """Evaluates everybody as of now by the active version: whoever moved by time alone moves."""
+    return await _start("refresh_segmentation", segmentation_id, request, session)

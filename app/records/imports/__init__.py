@@ -1,0 +1,1 @@
+"""Files of customers, transactions and events, read column by column and stored like any other push."""

@@ -1,0 +1,1 @@
+"""What tracking clients send by Segment's HTTP protocol, translated into customers, events and transactions."""

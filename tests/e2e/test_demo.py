@@ -1,0 +1,232 @@
+"""`tessera demo` as a stranger starts it: from nothing to answers, again at once, and gone without a trace."""
+
+import json
+import re
+import shlex
+import shutil
+import signal
+import stat
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.support.processes import MARK, START_SECONDS, ServiceProcess, run, seconds_until, service, tessera
+
+pytestmark = pytest.mark.slow
+
+# Enough customers for every campaign to find an audience.
+CUSTOMERS = 1_000
+LAST_LINE = "Ctrl-C stops it."
+# The promise to the reader of the documents is 30 s for the whole shop on a machine of its own.
+FRESH_START_SECONDS, SECOND_START_SECONDS = 60, 20
+
+
+class DemoProcess(ServiceProcess):
+    """`tessera demo` with everything below it, and what it wrote to standard output."""
+
+    def __init__(self, home: Path, *options: str, **environment: str) -> None:
+        self.home, self._mark = home, uuid4().hex
+        self.began = time.monotonic()
+        self.process = tessera("demo", "--port", "0", *options, home=home, **{MARK: self._mark, **environment})
+        self.said: list[str] = []
+        self.told: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._reader.start()
+        self._listener.start()
+
+    def _listen(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.told.append(line.rstrip("\n"))
+
+    def wait_told(self) -> float:
+        """Wait until it has told everything; seconds since it was started."""
+
+        def told() -> bool:
+            found = any(line.startswith(LAST_LINE) for line in self.told)
+            assert found or self.process.poll() is None, "\n".join(self.said)
+            return found
+
+        seconds_until(told, within=START_SECONDS)
+        return time.monotonic() - self.began
+
+    def wait_said(self, text: str) -> None:
+        seconds_until(lambda: any(text in line for line in self.said), within=START_SECONDS)
+
+    @property
+    def key(self) -> str:
+        return next(line.split()[-1] for line in self.told if "API key" in line)
+
+    @property
+    def address(self) -> str:
+        return next(line.split()[1] for line in self.told if line.strip().startswith("address"))
+
+    def curls(self) -> list[str]:
+        return [line.strip() for line in self.told if line.strip().startswith("curl ")]
+
+    def get(self, path: str) -> Any:
+        request = urllib.request.Request(self.address + path, headers={"Authorization": f"Bearer {self.key}"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+
+@contextmanager
+def demo(home: Path, *options: str, **environment: str) -> Iterator[DemoProcess]:
+    process = DemoProcess(home, *options, **environment)
+    try:
+        yield process
+    finally:
+        process.finish()
+        process._listener.join(5)
+
+
+def pasted(line: str) -> Any:
+    """What a line of the demo answers when it is pasted into a shell; without curl the same call by other means."""
+    if shutil.which("curl"):
+        done = subprocess.run(line, shell=True, capture_output=True, text=True, check=True, timeout=30)
+        return json.loads(done.stdout)
+    words = shlex.split(line)
+    name, value = words[words.index("-H") + 1].split(": ")
+    with urllib.request.urlopen(urllib.request.Request(words[-1], headers={name: value}), timeout=30) as answer:
+        return json.load(answer)
+
+
+def value_of(answer: dict[str, Any], metric: str) -> float:
+    (row,) = [row for row in answer["data"] if row["metric"] == metric]
+    return float(row["value"])
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo") / "home"
+
+
+def test_from_nothing_to_answers_and_again_at_once(home: Path) -> None:
+    with demo(home, "--customers", str(CUSTOMERS)) as first:
+        assert first.wait_told() < FRESH_START_SECONDS
+        key = first.key
+        counts = {
+            kind: int(number.replace(",", ""))
+            for number, kind in re.findall(r"([\d,]+) (customers|transactions|events)", "\n".join(first.told))
+        }
+        assert counts["customers"] == CUSTOMERS
+        assert "made up" in "\n".join(first.told)
+
+        memberships, by_month, by_segment = (pasted(line) for line in first.curls())
+        assert memberships["memberships"][0]["segmentation"] == "RFM (demo)"
+        assert memberships["memberships"][0]["segment_key"] == "champions"
+        months = [row for row in by_month["data"] if row["metric"] == "revenue_net"]
+        assert by_month["currency"] == "EUR"
+        assert len(months) >= 24
+        assert all(row["value"] > 0 for row in months[:-1])
+        buyers = {row["group"]["segment_key"]: row["value"] for row in by_segment["data"] if row["metric"] == "buyers"}
+        assert buyers["champions"] > 0
+        assert len(buyers) >= 8
+
+        everything = first.get("/v1/kpis?metric=purchases&metric=refunds&metric=revenue_gross")
+        assert 0 < value_of(everything, "refunds") < 0.1 * value_of(everything, "revenue_gross")
+        assert first.stop() == 0
+        assert not first.left()
+
+    kept = home / "demo.json"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    notes = json.loads(kept.read_text())
+    assert notes["key"] == key
+
+    with demo(home) as second:
+        assert second.wait_told() < SECOND_START_SECONDS
+        assert second.key == key
+        assert not any("transactions (" in line for line in second.said), "nothing is loaded again"
+        assert len(second.get("/v1/segmentations")["data"]) == 1
+        again = second.get("/v1/kpis?metric=purchases&metric=refunds&metric=revenue_gross")
+        assert [row["value"] for row in again["data"]] == [row["value"] for row in everything["data"]]
+        assert second.stop() == 0
+        assert not second.left()
+
+
+def test_a_demo_killed_while_it_loads_goes_on_at_the_next_start(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with demo(home, "--customers", str(CUSTOMERS), "--seed", "8") as first:
+        first.wait_said("customers (")
+        first.kill()
+        seconds_until(lambda: not first.left(), within=60)
+    assert not json.loads((home / "demo.json").read_text())["is_full"]
+    with demo(home) as second:
+        second.wait_told()
+        purchases = value_of(second.get("/v1/kpis?metric=purchases"), "purchases")
+        (segmentation,) = second.get("/v1/segmentations")["data"]
+        assert segmentation["status"] == "active"
+        rows = json.loads((home / "demo.json").read_text())["rows"]
+        assert "seed 8" in "\n".join(second.told)
+    # Purchases and the refunds of about one in twenty make up the transactions.
+    assert 0.93 * rows["transactions"] < purchases < 0.97 * rows["transactions"]
+
+
+def test_ctrl_c_while_it_loads_stops_everything_without_an_error(tmp_path: Path) -> None:
+    with demo(tmp_path / "home", "--customers", "4000") as process:
+        process.wait_said("exchange rates (")
+        assert process.stop(signal.SIGINT) == 0
+        assert not process.left()
+        assert not any("error" in line for line in process.said)
+
+
+def test_once_stops_when_everything_is_there(home: Path) -> None:
+    done = run("demo", "--once", "--port", "0", home=home)
+    assert done.returncode == 0, done.stderr
+    assert "curl -s" in done.stdout
+
+
+def test_another_demo_in_the_same_home_is_refused(home: Path) -> None:
+    done = run("demo", "--seed", "9", "--port", "0", home=home)
+    assert done.returncode == 2
+    assert "holds the demo with --seed 7, not 9" in done.stderr
+
+
+def test_a_taken_port_is_named_with_the_way_out(home: Path) -> None:
+    with demo(home) as process:
+        process.wait_told()
+        port = process.address.rsplit(":", 1)[1]
+        done = run("demo", "--port", port, home=home.parent / "other")
+        assert done.returncode == 1
+        assert f"port {port}" in done.stderr
+        assert f"tessera demo --port {int(port) + 1}" in done.stderr
+        assert not (home.parent / "other").exists()
+
+
+def test_a_home_with_real_customers_is_left_alone(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with service(home) as process, process.client() as client:
+        client.post("/v1/customers", json={"customers": [{"customer_id": "C-1"}]}).raise_for_status()
+    done = run("demo", "--port", "0", home=home)
+    assert done.returncode == 1
+    assert "the two would mix" in done.stderr
+    assert not (home / "demo.json").exists()
+
+
+def test_a_revoked_key_is_replaced(home: Path) -> None:
+    old = json.loads((home / "demo.json").read_text())["key"]
+    listed = run("keys", "list", home=home)
+    key_id = next(line.split()[0] for line in listed.stdout.splitlines() if " demo " in line and "active" in line)
+    assert run("keys", "revoke", key_id, home=home).returncode == 0
+    done = run("demo", "--once", "--port", "0", home=home)
+    assert done.returncode == 0, done.stderr
+    new = json.loads((home / "demo.json").read_text())["key"]
+    assert new != old
+    assert new in done.stdout
+    assert old not in done.stdout
+
+
+def test_a_currency_without_rates_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    done = run("demo", "--port", "0", home=tmp_path / "home", TESSERA_REPORTING_CURRENCY="JPY")
+    assert done.returncode == 2
+    assert "no exchange rates into JPY" in done.stderr
+    assert not (tmp_path / "home").exists()
