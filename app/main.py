@@ -4,6 +4,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -14,6 +15,14 @@ from app.clock import Clock, SystemClock
 from app.config import Settings
 from app.db.engine import Database
 from app.measurement.kpis.router import router as kpis_router
+from app.modelling.features import service as features
+from app.modelling.features.compiler import Reporting
+from app.modelling.features.router import router as features_router
+from app.modelling.memberships import service as memberships
+from app.modelling.memberships.lookup import Lookups
+from app.modelling.memberships.router import hot_router as memberships_hot_router
+from app.modelling.memberships.router import router as memberships_router
+from app.modelling.segments.router import router as segments_router
 from app.operations.audit.router import router as audit_router
 from app.operations.jobs.router import router as jobs_router
 from app.operations.keys import service as keys
@@ -26,10 +35,12 @@ from app.records.events.router import router as events_router
 from app.records.events.service import EVENT_KIND
 from app.records.exchange_rates.router import router as exchange_rates_router
 from app.records.exchange_rates.service import RATE_KIND
+from app.records.imports.router import router as imports_router
 from app.records.intake.bulk import Intake, Kind
 from app.records.intake.customers import CustomerMemory
 from app.records.privacy.router import router as privacy_router
 from app.records.rejections.router import router as rejections_router
+from app.records.tracking.router import router as tracking_router
 from app.records.transactions.router import router as transactions_router
 from app.records.transactions.service import TRANSACTION_KIND
 from app.web import health, openapi, problems
@@ -45,6 +56,7 @@ GC_THRESHOLD = 50_000
 ADMIN_KEY_SECONDS = 2.0
 
 ROUTERS = (
+    memberships_hot_router,  # first: routes are tried in order, and this one is asked most
     health.router,
     customers_router,
     privacy_router,
@@ -52,15 +64,17 @@ ROUTERS = (
     events_router,
     costs_router,
     exchange_rates_router,
+    imports_router,
+    tracking_router,
     rejections_router,
+    features_router,
+    segments_router,
+    memberships_router,
     kpis_router,
     jobs_router,
     keys_router,
     audit_router,
 )
-
-# What GET /v1/customers/{customer_id} shows besides what was pushed: (session, customer_id, now=...) to JSON, by name.
-PROFILE_SECTIONS: Mapping[str, Callable[..., Awaitable[Any]]] = {}
 
 DESCRIPTION = """
 Customer segmentation that proves what it was worth.
@@ -68,6 +82,15 @@ Customer segmentation that proves what it was worth.
 Push customers, transactions and events; ask which segment a customer is in; read key figures with their
 evidence. Errors are `application/problem+json`, lists go by cursor, money is decimal text with a currency.
 """
+
+
+def profile_sections(settings: Settings, lookups: Lookups) -> Mapping[str, Callable[..., Awaitable[Any]]]:
+    """What GET /v1/customers/{customer_id} shows besides what was pushed: (session, customer_id, now=...) to JSON."""
+    reporting = Reporting(settings.reporting_currency, settings.timezone)
+    return {
+        "features": partial(features.section, reporting=reporting),
+        "memberships": partial(memberships.section, names=lookups.names),
+    }
 
 
 def record_kinds(settings: Settings) -> Mapping[str, Kind[Any, Any]]:
@@ -107,7 +130,8 @@ def create_app(settings: Settings, *, database_url: str, secret: bytes, clock: C
     app.state.keys = KeyRing(database)
     app.state.intake = Intake(CustomerMemory(), secret)
     app.state.record_kinds = record_kinds(settings)
-    app.state.profile_sections = PROFILE_SECTIONS
+    app.state.lookups = Lookups(database)
+    app.state.profile_sections = profile_sections(settings, app.state.lookups)
     app.state.readiness = health.Readiness(database)
     for router in ROUTERS:
         app.include_router(router)
@@ -128,6 +152,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gc.set_threshold(GC_THRESHOLD, 20, 100)
     yield
     letting_in.cancel()
+    await app.state.lookups.close()
     await state.database.close()
 
 

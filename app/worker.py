@@ -14,6 +14,11 @@ from app.db.migrate import current_revision, newest_revision
 from app.jobs.compute import Compute
 from app.jobs.runtime import Handler, Runner
 from app.jobs.worker import queue_app, work
+from app.modelling.features.compiler import Reporting
+from app.modelling.segments import jobs as segment_jobs
+from app.modelling.segments.current import keep_current
+from app.records.imports.definitions import JOB_KIND as IMPORT
+from app.records.imports.jobs import import_handler
 
 HANDLERS: Mapping[str, Handler] = {}
 
@@ -24,7 +29,7 @@ RECONNECT_SECONDS = 1.0
 log = structlog.get_logger("tessera.worker")
 
 
-async def run_worker(settings: Settings, *, database_url: str, stop: asyncio.Event) -> None:
+async def run_worker(settings: Settings, *, database_url: str, secret: bytes, stop: asyncio.Event) -> None:
     """Run background jobs until told to stop."""
     database = Database(
         database_url,
@@ -33,7 +38,10 @@ async def run_worker(settings: Settings, *, database_url: str, stop: asyncio.Eve
         application="tessera worker",
     )
     compute = Compute(settings.cpu_processes)
-    runner = Runner(database, clock=SystemClock(), compute=compute, handlers=HANDLERS)
+    reporting = Reporting(settings.reporting_currency, settings.timezone)
+    handlers = {**HANDLERS, IMPORT: import_handler(secret), **segment_jobs.handlers(reporting)}
+    runner = Runner(database, clock=SystemClock(), compute=compute, handlers=handlers)
+    keeping_current = asyncio.create_task(keep_current(database, clock=SystemClock(), reporting=reporting, stop=stop))
     try:
         while not stop.is_set():
             if await _is_ready(database):
@@ -42,6 +50,8 @@ async def run_worker(settings: Settings, *, database_url: str, stop: asyncio.Eve
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), RECONNECT_SECONDS)
     finally:
+        keeping_current.cancel()
+        await asyncio.wait({keeping_current})
         compute.close()
         await database.close()
 

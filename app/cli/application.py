@@ -6,6 +6,8 @@ import typer
 
 from app import __version__
 from app.cli.check import check
+from app.cli.demo.command import demo
+from app.cli.importing import import_file
 from app.cli.keys import keys
 from app.cli.migrate import migrate
 from app.cli.serve import serve
@@ -38,5 +40,7 @@ def root(
 application.command()(serve)
 application.command()(worker)
 application.command()(migrate)
+application.command("import")(import_file)
 application.add_typer(keys, name="keys")
 application.command()(check)
+application.command()(demo)

@@ -60,10 +60,10 @@ def worker(report: int) -> None:
     orders = read_orders()
     write_logs(settings)
     os.write(report, READY)
-    run_jobs(settings, database_url=orders["database_url"])
+    run_jobs(settings, database_url=orders["database_url"], secret=orders["secret"].encode())
 
 
-def run_jobs(settings: "Settings", *, database_url: str) -> None:
+def run_jobs(settings: "Settings", *, database_url: str, secret: bytes) -> None:
     """Run jobs until SIGTERM or Ctrl-C."""
     import uvloop
 
@@ -73,7 +73,7 @@ def run_jobs(settings: "Settings", *, database_url: str) -> None:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        await run_worker(settings, database_url=database_url, stop=stop)
+        await run_worker(settings, database_url=database_url, secret=secret, stop=stop)
 
     uvloop.run(until_told())
 

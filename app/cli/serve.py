@@ -4,6 +4,7 @@ import shlex
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -44,8 +45,8 @@ def serve(
     """
     from app.cli.installation import load_settings
 
-    with interruptible(), listening(host, port) as listener:
-        children = [Child("web", listener=listener) for _ in range(workers)]
+    with interruptible(), listening(host, port) as listener, shared_metrics(workers) as environment:
+        children = [Child("web", listener=listener, environment=environment) for _ in range(workers)]
         children += [Child("worker")] if worker else []
         run(load_settings(), children, on_ready=lambda _orders: announce(address(listener, host)))
 
@@ -74,6 +75,16 @@ def run(
             child.order(orders)
         supervisor.run(lambda: on_ready(orders))
         say("stopping")
+
+
+@contextmanager
+def shared_metrics(workers: int) -> Iterator[dict[str, str]]:
+    """Several web processes count in files of one folder, so that /metrics is the same whoever answers."""
+    if workers == 1:
+        yield {}
+        return
+    with tempfile.TemporaryDirectory(prefix="tessera-metrics-") as folder:
+        yield {"PROMETHEUS_MULTIPROC_DIR": folder}
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import FrameType
 
@@ -44,9 +44,11 @@ class StopSignals:
 class Child:
     """One process of ours, started again when it dies, later each time it dies young."""
 
-    def __init__(self, role: str, *, listener: socket.socket | None = None) -> None:
+    def __init__(
+        self, role: str, *, listener: socket.socket | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.role, self.ready = role, False
-        self._listener = listener
+        self._listener, self._environment = listener, dict(environment or {})
         self._orders: bytes | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._began, self._deaths, self._again_at = 0.0, 0, 0.0
@@ -65,7 +67,7 @@ class Child:
             stdout=subprocess.PIPE,
             bufsize=0,
             pass_fds=fds,
-            env={**ONE_THREAD, **os.environ},
+            env={**ONE_THREAD, **os.environ, **self._environment},
             start_new_session=True,  # the terminal's Ctrl-C is for us, who then stop it
         )
         assert self._process.stdout is not None

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 def worker() -> None:
     """Run background jobs, on TESSERA_DATABASE_URL or on the database of the running service."""
     from app.cli.child import run_jobs, write_logs
-    from app.cli.installation import load_settings
+    from app.cli.installation import load_settings, secret_of
 
     settings = load_settings()
     url = database_url(settings)
     write_logs(settings)
     say("running background jobs; Ctrl-C stops")
-    run_jobs(settings, database_url=url)
+    run_jobs(settings, database_url=url, secret=secret_of(settings))
 
 
 def database_url(settings: "Settings") -> str:

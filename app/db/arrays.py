@@ -28,9 +28,9 @@ class BinaryArray:
     content: bytes
 
 
-def texts(values: Sequence[str | None]) -> BinaryArray:
+def texts(values: Sequence[str | None] | copy.Field) -> BinaryArray:
     """text[]"""
-    return _array(copy.text(values), _TEXT, _TEXT_ARRAY)
+    return _array(values if isinstance(values, copy.Field) else copy.text(values), _TEXT, _TEXT_ARRAY)
 
 
 def bigints(values: npt.ArrayLike, nulls: npt.NDArray[np.bool_] | None = None) -> BinaryArray:

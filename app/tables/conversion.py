@@ -19,6 +19,7 @@ from sqlalchemy import (
     union_all,
     values,
 )
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from app.money import exponent
 from app.money.iso4217 import BY_CODE
@@ -47,7 +48,7 @@ def reporting_rates(currency: str) -> CTE:
     ).subquery()
     best = (
         select(given.c.currency, given.c.on_day, given.c.rate)
-        .distinct(given.c.currency, given.c.on_day)
+        .ext(distinct_on(given.c.currency, given.c.on_day))
         .order_by(given.c.currency, given.c.on_day, given.c.detour)
         .subquery()
     )

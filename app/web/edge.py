@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.db.failures import is_database_away
 from app.errors import Fault, TesseraError, TooLarge, Unavailable, places
 from app.web.body import MAX_BODY_BYTES, inflating
+from app.web.paths import decoded_path
 from app.web.problems import problem
 
 REQUESTS = Counter("tessera_http_requests_total", "Requests answered.", ["method", "route", "status"])
@@ -48,6 +49,8 @@ class Edge:
             return
         given = _header(scope, b"x-request-id")
         scope["request_id"] = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        if b"%2" in scope["raw_path"]:
+            scope["path"] = decoded_path(scope["raw_path"])
         exchange = _Exchange(scope, send, time.perf_counter())
         streamed = scope["path"].startswith(STREAMED)
         timer = None if streamed else self._deadline(exchange)

@@ -1,10 +1,12 @@
 """Whether the process is up, and whether it can do its work."""
 
 import asyncio
+import os
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from app.db.compatibility import MINIMUM_VERSION, is_supported, server_version
 from app.db.engine import Database
@@ -70,4 +72,9 @@ async def readyz(request: Request) -> Response:
 
 @router.get("/metrics", operation_id="metrics", summary="Figures for Prometheus", response_class=Response)
 async def metrics() -> Response:
-    return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    """Of all web processes together where there are several."""
+    registry = REGISTRY
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library leaves it without types
+    return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

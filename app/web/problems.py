@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from app import errors
 from app.db.failures import is_database_away
+from app.web.paths import identifier
 
 MEDIA_TYPE = "application/problem+json"
 PROBLEM_TYPE = "urn:tessera:problem:"
@@ -83,7 +84,7 @@ def problem(request: Request, error: errors.TesseraError, *, headers: Mapping[st
         "title": error.title,
         "status": status,
         "detail": error.detail,
-        "instance": request.url.path,
+        "instance": identifier(request.url.path),
         "code": error.code,
         "request_id": request.scope.get("request_id", ""),
         "errors": [{"pointer": e.pointer, "code": e.code, "detail": e.detail} for e in error.errors],

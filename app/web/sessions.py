@@ -10,6 +10,7 @@ from app.db.engine import Session
 from app.privacy import customer_hash
 from app.tables.operations import audit_log
 from app.web.auth import principal_of
+from app.web.paths import identifier
 from app.web.state import state_of
 
 
@@ -28,7 +29,7 @@ def audit_entry(request: Request) -> dict[str, object]:
     """Who changed what: the route and the thing in its path, a customer by keyed hash only."""
     names = dict(request.path_params)
     if "customer_id" in names:
-        names["customer_id"] = customer_hash(state_of(request).secret, str(names["customer_id"])).hex()
+        names["customer_id"] = customer_hash(state_of(request).secret, identifier(names["customer_id"])).hex()
     return {
         "key_id": principal_of(request).key_id,
         "action": f"{request.method} {request.scope['route'].path}",

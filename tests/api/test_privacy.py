@@ -260,6 +260,18 @@ async def test_the_erased_are_refused_under_all_their_names_and_nothing_is_kept(
     assert await fetch(service, "select 1 from customers where customer_id in (%s, 'old name')", PERSON) == []
 
 
+async def test_bad_rows_of_the_erased_are_not_kept_either(service: Service) -> None:
+    await push(service, "customers", {"customer_id": PERSON}, {"customer_id": "bystander"})
+    await erase(service, PERSON)
+    for bad in ({"currency": "ZZZ"}, {"mail": "z@example.org"}, {"amount": "-1"}):
+        rows = [transaction("T-1", customer_id=each, **bad) for each in ("bystander", PERSON)]
+        answer = await push(service, "transactions", *rows)
+        assert answer["rejected"][0]["code"] != "customer_erased"
+        assert answer["rejected"][1]["code"] == "customer_erased"
+    kept = await fetch(service, "select customer_id, length(payload) > 0 from rejections order by rejection_id")
+    assert kept == [("bystander", True), (None, False)] * 3
+
+
 async def test_a_batch_that_was_stored_before_the_erasure_is_looked_at_again(service: Service) -> None:
     rows = [transaction(f"T-{i}", customer_id=f"C-{i}") for i in range(150)]
     assert (await service.push(*rows))["created"] == 150

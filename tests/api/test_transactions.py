@@ -1,5 +1,7 @@
 """Pushing transactions over HTTP."""
 
+from urllib.parse import quote
+
 import pytest
 
 from tests.conftest import Service
@@ -43,3 +45,16 @@ async def test_rows_that_are_partly_known_are_stored_in_part(service: Service) -
     await service.push(*[transaction(f"T-{i:03}") for i in range(50)])
     answer = await service.push(*[transaction(f"T-{i:03}") for i in range(25, 75)])
     assert (answer["created"], answer["duplicates"], answer["rejected"]) == (25, 25, [])
+
+
+async def test_identifiers_with_slashes_and_other_signs_are_reached_by_every_path(service: Service) -> None:
+    for customer_id in ("gid://shop/Customer/17", "a b+c?d#e%2F", "ü/é"):
+        await service.push(transaction(customer_id, customer_id=customer_id))
+        place = f"/v1/customers/{quote(customer_id, safe='')}"
+        for path in ("", "/transactions", "/events", "/features", "/segments", "/segments/history", "/export"):
+            answer = await service.client.get(place + path)
+            assert answer.status_code == 200, (customer_id, path, answer.text)
+        listed = (await service.client.get(f"{place}/transactions")).json()["data"]
+        assert [row["transaction_id"] for row in listed] == [customer_id]
+        assert (await service.client.delete(place)).status_code == 200
+        assert (await service.client.get(place)).status_code == 404

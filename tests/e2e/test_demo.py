@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import threading
@@ -106,11 +107,16 @@ def value_of(answer: dict[str, Any], metric: str) -> float:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("demo") / "home"
+def full_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which a demo was loaded and stopped."""
+    home = tmp_path_factory.mktemp("demo") / "home"
+    done = run("demo", "--once", "--port", "0", "--customers", str(CUSTOMERS), home=home)
+    assert done.returncode == 0, done.stderr
+    return home
 
 
-def test_from_nothing_to_answers_and_again_at_once(home: Path) -> None:
+def test_from_nothing_to_answers_and_again_at_once(tmp_path: Path) -> None:
+    home = tmp_path / "home"
     with demo(home, "--customers", str(CUSTOMERS)) as first:
         assert first.wait_told() < FRESH_START_SECONDS
         key = first.key
@@ -179,27 +185,26 @@ def test_ctrl_c_while_it_loads_stops_everything_without_an_error(tmp_path: Path)
         assert not any("error" in line for line in process.said)
 
 
-def test_once_stops_when_everything_is_there(home: Path) -> None:
-    done = run("demo", "--once", "--port", "0", home=home)
+def test_once_stops_when_everything_is_there(full_home: Path) -> None:
+    done = run("demo", "--once", "--port", "0", home=full_home)
     assert done.returncode == 0, done.stderr
-    assert "curl -s" in done.stdout
+    assert done.stdout.count("curl -s") == 3
 
 
-def test_another_demo_in_the_same_home_is_refused(home: Path) -> None:
-    done = run("demo", "--seed", "9", "--port", "0", home=home)
+def test_another_demo_in_the_same_home_is_refused(full_home: Path) -> None:
+    done = run("demo", "--seed", "9", "--port", "0", home=full_home)
     assert done.returncode == 2
     assert "holds the demo with --seed 7, not 9" in done.stderr
 
 
-def test_a_taken_port_is_named_with_the_way_out(home: Path) -> None:
-    with demo(home) as process:
-        process.wait_told()
-        port = process.address.rsplit(":", 1)[1]
-        done = run("demo", "--port", port, home=home.parent / "other")
-        assert done.returncode == 1
-        assert f"port {port}" in done.stderr
-        assert f"tessera demo --port {int(port) + 1}" in done.stderr
-        assert not (home.parent / "other").exists()
+def test_a_taken_port_is_named_with_the_way_out(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("demo", "--port", str(port), home=tmp_path / "home")
+    assert done.returncode == 1
+    assert f"port {port}" in done.stderr
+    assert f"tessera demo --port {port + 1}" in done.stderr
+    assert not (tmp_path / "home").exists(), "nothing was started"
 
 
 def test_a_home_with_real_customers_is_left_alone(tmp_path: Path) -> None:
@@ -212,14 +217,14 @@ def test_a_home_with_real_customers_is_left_alone(tmp_path: Path) -> None:
     assert not (home / "demo.json").exists()
 
 
-def test_a_revoked_key_is_replaced(home: Path) -> None:
-    old = json.loads((home / "demo.json").read_text())["key"]
-    listed = run("keys", "list", home=home)
+def test_a_revoked_key_is_replaced(full_home: Path) -> None:
+    old = json.loads((full_home / "demo.json").read_text())["key"]
+    listed = run("keys", "list", home=full_home)
     key_id = next(line.split()[0] for line in listed.stdout.splitlines() if " demo " in line and "active" in line)
-    assert run("keys", "revoke", key_id, home=home).returncode == 0
-    done = run("demo", "--once", "--port", "0", home=home)
+    assert run("keys", "revoke", key_id, home=full_home).returncode == 0
+    done = run("demo", "--once", "--port", "0", home=full_home)
     assert done.returncode == 0, done.stderr
-    new = json.loads((home / "demo.json").read_text())["key"]
+    new = json.loads((full_home / "demo.json").read_text())["key"]
     assert new != old
     assert new in done.stdout
     assert old not in done.stdout

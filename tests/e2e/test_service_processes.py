@@ -36,10 +36,20 @@ def home() -> Iterator[Path]:
         yield Path(folder) / "a home with spaces"
 
 
+@pytest.fixture(scope="module")
+def services() -> Iterator[list[ServiceProcess]]:
+    started: list[ServiceProcess] = []
+    yield started
+    for process in started:
+        process.finish()
+
+
 @pytest.fixture
-def running(home: Path) -> Iterator[ServiceProcess]:
-    with service(home) as process:
-        yield process
+def running(home: Path, services: list[ServiceProcess]) -> ServiceProcess:
+    """A ready service: the one that the test before left healthy, or a new one."""
+    if not services or services[-1].process.poll() is not None:
+        services.append(ServiceProcess(home))
+    return services[-1].wait_ready()
 
 
 def push(client: httpx.Client, *names: str) -> dict[str, Any]:
@@ -56,16 +66,15 @@ def status(client: httpx.Client, path: str = "/v1/keys") -> int | None:
         return None
 
 
-def test_the_first_start_serves_and_sigterm_ends_all_of_it_with_0(home: Path) -> None:
-    with service(home) as process, process.client() as client:
+def test_the_first_start_serves_and_sigterm_ends_all_of_it_with_0(running: ServiceProcess) -> None:
+    with running.client() as client:
         assert client.get("/readyz").json()["status"] == "ready"
         assert push(client, "kept")["created"] == 1
-        assert (len(process.children("web")), len(process.children("worker"))) == (1, 1)
-        assert process.stop() == 0
-        assert process.left() == []
-    assert any(line.startswith("creating the database in ") for line in process.said)
-    assert process.said[-1] == "stopping"
-    assert (home / "secret").stat().st_mode & 0o777 == 0o600
+    assert (len(running.children("web")), len(running.children("worker"))) == (1, 1)
+    assert running.stop() == 0
+    assert running.left() == []
+    assert any(line.startswith("creating the database in ") for line in running.said)
+    assert (running.home / "secret").stat().st_mode & 0o777 == 0o600
 
 
 def test_ctrl_c_at_the_terminal_ends_all_of_it_with_0_in_order(running: ServiceProcess) -> None:
@@ -94,8 +103,7 @@ def test_kill_9_of_the_service_leaves_nothing_running_and_the_next_start_has_the
         push(client, "before the kill")
     running.kill()
     with service(running.home, port=running.port) as again, again.client() as client:
-        assert running.left() == again.left()  # the home's own; told by the mark there is nothing of the first
-        assert running.children("web") + running.children("worker") == []
+        assert running.own() == []
         assert push(client, "before the kill")["duplicates"] == 1
         again.kill()
         seconds_until(lambda: not again.left(), within=GONE_WITHIN_SECONDS)
@@ -161,7 +169,11 @@ def test_a_second_service_on_one_home_or_one_port_is_refused(running: ServicePro
         assert status(client) == 200
 
 
-def test_several_web_processes_share_one_port_one_database_and_their_metrics(home: Path) -> None:
+def test_several_web_processes_share_one_port_one_database_and_their_metrics(
+    home: Path, services: list[ServiceProcess]
+) -> None:
+    for process in services:
+        process.finish()
     with service(home, "--workers", "2", "--no-worker") as process:
         assert (len(process.children("web")), len(process.children("worker"))) == (2, 0)
         for _ in range(20):  # each on its own connection, which either process may take

@@ -26,11 +26,13 @@ STOP_SECONDS = 60
 READY = re.compile(r"Tessera is ready at http://127\.0\.0\.1:(\d+) ")
 # Names the processes of one service to the tests, whatever became of their parents.
 MARK = "TESSERA_TEST_SERVICE"
+# Settings of whoever runs the tests, and the wish for no compiled modules, which costs each start seconds.
+FOREIGN = ("TESSERA_", "PYTHONDONTWRITEBYTECODE")
 
 
 def tessera(*arguments: str, home: Path | None = None, **environment: str) -> subprocess.Popen[str]:
     """A command of ours, in a folder without settings."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TESSERA_")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     return subprocess.Popen(
         [sys.executable, "-m", "app.cli", *arguments],
         stdin=subprocess.DEVNULL,
@@ -112,8 +114,12 @@ class ServiceProcess:
         return written.pid
 
     def left(self) -> list[int]:
-        """Pids of everything that this service started and that still runs."""
-        return sorted({pid for pid, _ in self._below()} | set(server_processes(Home.at(self.home))))
+        """Pids of everything that this service started, and of any PostgreSQL of its home, that still runs."""
+        return sorted({*self.own(), *server_processes(Home.at(self.home))})
+
+    def own(self) -> list[int]:
+        """Pids of what this service started, but for the processes that PostgreSQL itself starts."""
+        return [pid for pid, _ in self._below()]
 
     def _below(self) -> Iterator[tuple[int, list[str]]]:
         mark = f"{MARK}={self._mark}".encode()

@@ -14,11 +14,18 @@ ANSWER_SECONDS = 120
 # A web process that died is back within seconds; what is sent again changes nothing.
 PATIENCE_SECONDS, PAUSE_SECONDS = 30.0, 0.3
 JOB_PAUSE_SECONDS, JOB_SECONDS = 0.1, 300.0
-UNAUTHENTICATED, UNAVAILABLE = 401, 503
+UNAVAILABLE = 503
 
 
 class KeyRefused(CommandFailed):
     """The service does not let our key in (any more)."""
+
+
+class AlreadyThere(CommandFailed):
+    """What was to be made exists."""
+
+
+REFUSALS: dict[int, type[CommandFailed]] = {401: KeyRefused, 409: AlreadyThere}
 
 
 class Stopping(Exception):
@@ -39,11 +46,9 @@ class Api:
     def get(self, path: str) -> Any:
         return self.call("GET", path)
 
-    def call(self, method: str, path: str, body: Any = None, *, idempotency_key: str | None = None) -> Any:
+    def call(self, method: str, path: str, body: Any = None) -> Any:
         """The answer as Python values. A service that is away or busy is waited for, for a while."""
         headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
-        if idempotency_key is not None:
-            headers["Idempotency-Key"] = idempotency_key
         sent = None if body is None else orjson.dumps(body)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not self._is_stopping():
@@ -66,20 +71,27 @@ class Api:
 
     def finished(self, job_id: str) -> dict[str, Any]:
         """The result of a job, once it is over."""
-        deadline = time.monotonic() + JOB_SECONDS
-        while True:
+
+        def over() -> dict[str, Any] | None:
             job: dict[str, Any] = self.get(f"/v1/jobs/{job_id}")
-            if job["status"] == "succeeded":
-                return dict(job["result"] or {})
             if job["status"] in ("failed", "cancelled"):
                 reason = (job["error"] or {}).get("detail", job["status"])
                 raise CommandFailed(f"the job {job['kind']} ended without success: {reason}")
+            return job if job["status"] == "succeeded" else None
+
+        return dict(self.eventually(over, what=f"the job {job_id}")["result"] or {})
+
+    def eventually(self, find: Callable[[], dict[str, Any] | None], *, what: str) -> dict[str, Any]:
+        """What is found in the end, asking again and again."""
+        deadline = time.monotonic() + JOB_SECONDS
+        while (found := find()) is None:
             if time.monotonic() > deadline:
                 raise CommandFailed(
-                    f"the job {job['kind']} is still {job['status']} after {JOB_SECONDS:.0f} s",
+                    f"{what} is not there after {JOB_SECONDS:.0f} s",
                     remedy="run the demo again: it goes on where it stopped",
                 )
             time.sleep(JOB_PAUSE_SECONDS)
+        return found
 
 
 def _understood(method: str, path: str, *, status: int, answer: bytes) -> Any:
@@ -91,4 +103,4 @@ def _understood(method: str, path: str, *, status: int, answer: bytes) -> Any:
         return value
     problem = value if isinstance(value, dict) else {}
     said = f"{method} {path}: {status} {problem.get('detail') or http.client.responses.get(status, '')}"
-    raise (KeyRefused if status == UNAUTHENTICATED else CommandFailed)(said)
+    raise REFUSALS.get(status, CommandFailed)(said)

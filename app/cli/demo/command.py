@@ -1,14 +1,18 @@
 """`tessera demo`: a running service with a simulated shop in it, from nothing, with one command."""
 
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.failures import WrongUsage, say
+from app.cli.failures import CommandFailed, WrongUsage
 
 if TYPE_CHECKING:
+    from socket import socket
+
+    from app.cli.orders import Orders
     from app.config import Settings
 
 # Of the shop's two currencies the first; the simulated bank also has rates into the third.
@@ -32,49 +36,39 @@ def demo(
     """
     from app.cli.demo.client import Api
     from app.cli.demo.filling import Background, begun, noted, prepare
-    from app.cli.listener import address, listening
-    from app.cli.serve import database, interruptible
-    from app.cli.supervisor import Child, StopSignals, Supervisor
+    from app.cli.listener import address
+    from app.cli.serve import interruptible, run
+    from app.cli.supervisor import Child, StopSignals
 
     settings = demo_settings()
     known = noted(settings.home, seed=seed, customers=customers)
     notes = known or begun(seed=seed, customers=customers)
     signals = StopSignals()
-    with ExitStack() as stack, interruptible():
-        listener = stack.enter_context(taken(port))
-        children = [Child("web", listener=listener), Child("worker")]
-        for child in children:
-            stack.callback(child.kill)
-            child.start()
-        orders = stack.enter_context(database(settings))
-        signals.listen()
-        supervisor = Supervisor(children, signals=signals)
-        stack.callback(supervisor.stop)
-        for child in children:
-            child.order(orders)
+    with interruptible(), free(port) as listener:
         api = Api(address(listener, HOST), notes.key, is_stopping=lambda: signals.count > 0)
 
-        def work() -> None:
-            told = prepare(settings.home, notes, api, database_url=orders["database_url"], is_new=known is None)
-            typer.echo(told)
+        def fill(orders: "Orders") -> None:
+            url = orders["database_url"]
+            typer.echo(prepare(settings.home, notes, api, database_url=url, is_new=known is None))
 
-        background = Background(work, stays=not once)
-        supervisor.run(background.start)
-        say("stopping")
-        listener.close()
+        background = Background(fill, stays=not once)
+        run(settings, [Child("web", listener=listener), Child("worker")], on_ready=background.start, signals=signals)
         background.end()
 
 
-def taken(port: int) -> "AbstractContextManager[socket.socket]":
-    """The port to listen on, or how to choose another."""
+@contextmanager
+def free(port: int) -> "Iterator[socket]":
+    """A socket that listens there; when that cannot be, the way out is the demo's own option."""
     from app.cli.listener import listening
 
-    try:
-        return listening(HOST, port)
-    except CommandFailed as error:
-        raise CommandFailed(
-            error.message, remedy=f"stop what uses it, or choose another: tessera demo --port {port + 1 if port else 8001}"
-        ) from error
+    with ExitStack() as stack:
+        try:
+            listener = stack.enter_context(listening(HOST, port))
+        except CommandFailed as error:
+            raise CommandFailed(
+                error.message, remedy=f"stop what uses it, or choose another: tessera demo --port {port + 1}"
+            ) from error
+        yield listener
 
 
 def demo_settings() -> "Settings":

@@ -16,6 +16,7 @@ from app.cli.demo.progress import step
 from app.cli.failures import WrongUsage, say
 
 if TYPE_CHECKING:
+    from app.cli.orders import Orders
     from app.db.engine import Session
 
 SCOPES = ("ingest", "customers:read", "segments:read", "segments:write", "kpis:read", "roi:read", "roi:write")
@@ -105,26 +106,28 @@ def _admitted(api: Api, notes: Notes, *, database_url: str) -> tuple[Api, Notes]
 class Background:
     """Work beside the service. If it fails, or when the service is not to stay, the service is asked to stop."""
 
-    def __init__(self, work: Callable[[], None], *, stays: bool) -> None:
-        self.error: Exception | None = None
+    def __init__(self, work: Callable[["Orders"], None], *, stays: bool) -> None:
         self._work, self._stays = work, stays
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._error: Exception | None = None
+        self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
+    def start(self, orders: "Orders") -> None:
+        self._thread = threading.Thread(target=self._run, args=(orders,), daemon=True)
         self._thread.start()
 
     def end(self) -> None:
         """Wait until the work has noticed that it is to stop; raise what made it fail."""
-        self._thread.join(END_SECONDS)
-        if self.error is not None:
-            raise self.error
+        if self._thread is not None:
+            self._thread.join(END_SECONDS)
+        if self._error is not None:
+            raise self._error
 
-    def _run(self) -> None:
+    def _run(self, orders: "Orders") -> None:
         try:
-            self._work()
+            self._work(orders)
         except Stopping:
             return
         except Exception as error:  # handed to the main thread, which raises it
-            self.error = error
-        if self.error is not None or not self._stays:
+            self._error = error
+        if self._error is not None or not self._stays:
             os.kill(os.getpid(), signal.SIGTERM)

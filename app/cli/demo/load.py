@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.cli.demo.client import Api
+from app.cli.demo.client import AlreadyThere, Api
 from app.cli.demo.progress import step
 from app.cli.demo.shop import Shop
 from app.cli.demo.wire import Shipment, shipments
@@ -50,18 +50,28 @@ def is_empty(api: Api) -> bool:
 
 
 def segment(api: Api) -> dict[str, Any]:
-    """The active RFM segmentation of the demo, made and activated where that has not been done yet."""
+    """The RFM segmentation of the demo, made and activated where that has not been done yet."""
     found = find_segmentation(api)
     if found is None:
         with step("RFM segmentation trained"):
-            job_id = api.call("POST", "/v1/segmentations", SEGMENTATION)["job_id"]
-            found = {"segmentation_id": api.finished(job_id)["segmentation_id"], "status": "candidate"}
+            found = train(api)
     path = f"/v1/segmentations/{found['segmentation_id']}"
-    if found["status"] != "active":
-        with step("every customer assigned to a segment"):
-            api.finished(api.call("POST", f"{path}/activate")["job_id"])
+    if found["status"] == "candidate":
+        with step("every buyer assigned to a segment"):
+            api.finished(api.call("POST", f"{path}/activate")["id"])
     segmentation: dict[str, Any] = api.get(path)
     return segmentation
+
+
+def train(api: Api) -> dict[str, Any]:
+    """The trained segmentation. A start that was interrupted may have asked for it already."""
+    try:
+        api.finished(api.call("POST", "/v1/segmentations", SEGMENTATION)["id"])
+    except AlreadyThere:
+        return api.eventually(lambda: find_segmentation(api), what="the segmentation asked for before")
+    found = find_segmentation(api)
+    assert found is not None, "a segmentation is listed once its training has ended"
+    return found
 
 
 def find_segmentation(api: Api) -> dict[str, Any] | None:

@@ -24,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy import cast as sql_cast
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.dialects.postgresql import aggregate_order_by, distinct_on
 
 from app.db.engine import Session
 from app.measurement.kpis.definitions import TRANSACTION_KINDS, Kind
@@ -84,12 +84,11 @@ async def transaction_sums(session: Session, question: Question, *, converted: b
     """One per kind, group and period with a transaction of an asked kind; no order; at most `at_most`."""
     f = facts(question, transactions, *_transactions_asked(question, of=question.kinds), converted=converted).c
     keys = (f.kind, f.period, *(f[dimension] for dimension in question.group_by))
-    total, squares, unconverted = literal(0), literal(0), literal(0)
+    sums: list[ColumnElement[Any]] = [literal(0)] * 3
     if question.priced_kinds:
-        total, unconverted = func.sum(f.amount), func.count().filter(f.amount.is_(None))
-    if question.needs_squares:
-        squares = _sum_of_squares(f.amount)
-    query = select(*keys, func.count(), total, squares, unconverted).group_by(*keys).limit(at_most)
+        squares = _sum_of_squares(f.amount) if question.needs_squares else literal(0)
+        sums = [func.sum(f.amount), squares, func.count().filter(f.amount.is_(None))]
+    query = select(*keys, func.count(), *sums).group_by(*keys).limit(at_most)
     async with _hashing(session):
         rows = await session.execute(query)
     return [
@@ -194,7 +193,7 @@ def _first_purchases(question: Question) -> Subquery:
     same = and_(t.customer_id == firsts.c.customer_id, t.occurred_at == firsts.c.occurred_at)
     return (
         select(t.customer_id, t.occurred_at, t.channel, t.campaign_id)
-        .distinct(t.customer_id)
+        .ext(distinct_on(t.customer_id))
         .join_from(firsts, transactions, same)
         .where(*_bought_by_known(transactions))
         .order_by(t.customer_id, t.source, t.transaction_id)

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Path, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 
 from app.modelling.features import service
 from app.modelling.features.compiler import Reporting
@@ -10,6 +10,7 @@ from app.modelling.features.definitions import FEATURES
 from app.modelling.features.schemas import CustomerFeatures, FeatureList, Instant
 from app.web.answers import JSONAnswer
 from app.web.auth import Require
+from app.web.paths import CustomerId
 from app.web.problems import declared
 from app.web.routing import router_for
 from app.web.sessions import ReadSession
@@ -17,7 +18,6 @@ from app.web.state import state_of
 
 router = router_for("/v1", tag="Features")
 
-CustomerId = Annotated[str, Path(min_length=1, max_length=255, examples=["C-17"])]
 AsOf = Annotated[
     Instant | None,
     Query(description="An instant such as 2026-01-31T12:00:00Z: what was true then. Default: now."),

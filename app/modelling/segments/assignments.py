@@ -73,8 +73,9 @@ _CREATE_ASSIGNED = text(
 )
 
 _m, _a = memberships.c, _assigned.c
-_SEGMENTATION = bindparam("segmentation_id", type_=Uuid)
-_VERSION = bindparam("version", type_=Integer)
+# Named unlike any column, or an update would take them for values to set.
+_SEGMENTATION = bindparam("of_segmentation", type_=Uuid)
+_VERSION = bindparam("by_version", type_=Integer)
 _NOW = bindparam("now", type_=DateTime(timezone=True))
 
 
@@ -145,14 +146,14 @@ async def apply(session: Session, version: Version, *, scope: Scope | None, now:
     says so at no cost.
     """
     in_scope = true() if scope is None else within(_m.customer_id, by_range=isinstance(scope, Range))
-    values: dict[str, Any] = {"segmentation_id": version.segmentation_id, "version": version.version, "now": now}
+    values: dict[str, Any] = {"of_segmentation": version.segmentation_id, "by_version": version.version, "now": now}
     if isinstance(scope, Range):
         values |= {"after": scope.after, "upto": scope.upto}
     elif scope is not None:
         values["customer_ids"] = list(scope)
     closed = await session.execute(_close(in_scope), values)
     await session.execute(_undo(in_scope), values)
-    begun = await session.execute(_begin(), values)
+    begun = await session.execute(_begin(), values, execution_options={"preserve_rowcount": True})
     if confirm:
         await session.execute(_confirm(in_scope), values)
     return Changes(closed.rowcount, begun.rowcount)

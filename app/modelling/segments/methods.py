@@ -73,8 +73,13 @@ def _fit_rfm(values: Values) -> Fitted:
     buyers = _buyers(values)
     if not buyers.size:
         raise TooFewCustomers("RFM learns from customers with a purchase, and there is none before as_of")
-    edges = RfmEdges(**{name: tuple(quintile_edges(values[name][buyers])) for name in (RECENCY, FREQUENCY, MONETARY)})
+    edges = RfmEdges(**{name: _edges(values[name][buyers]) for name in (RECENCY, FREQUENCY, MONETARY)})
     return Fitted({"edges": edges.to_dict()}, RFM_SEGMENTS, {"edges": edges.to_dict()})
+
+
+def _edges(sample: Floats) -> tuple[float, ...]:
+    # Interpolation may miss a value of the sample by the last bit, and so part customers who are exactly at the edge.
+    return tuple(float(f"{edge:.12g}") for edge in quintile_edges(sample))
 
 
 def _assign_rfm(values: Values, model: Mapping[str, Any]) -> Assignment:

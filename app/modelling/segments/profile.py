@@ -53,7 +53,7 @@ def evaluation_of(profile: Mapping[str, Mapping[str, Any]], *, min_segment_share
 
 def persona(name: str, members: Mapping[str, Any], *, as_of: str, currency: str) -> dict[str, Any]:
     """A segment in words, from the medians of its members at one evaluation."""
-    size, medians = members["size"], members["medians"]
+    size, medians = members["size"], {each: members["medians"][each] for each in BY_NAME if each in members["medians"]}
     said = [_said(BY_NAME[each], median, currency) for each, median in medians.items() if median is not None]
     who = "1 customer" if size == 1 else f"{size} customers"
     facts = f"; medians: {', '.join(said)}" if said else ""

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import case, delete, exists, func, insert, select, tuple_, update
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from app.db.engine import Session
@@ -193,7 +194,7 @@ async def page(
     s, v = segmentations.c, segmentation_versions.c
     best = (
         select(segmentation_versions)
-        .distinct(v.segmentation_id)
+        .ext(distinct_on(v.segmentation_id))
         .order_by(v.segmentation_id, (v.status == "active").desc(), v.version.desc())
         .subquery()
     )

@@ -1,7 +1,7 @@
 """What a push says of a customer, and what it makes of what is known: pure rules, no database."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -56,11 +56,13 @@ def _overwritten(content: Content, row: CustomerIn) -> Content:
     consent = row.consent or _SAYS_NOTHING
     return _unless_same(
         content,
-        attributes=attributes,
-        consent_profiling=_first(consent.profiling, content.consent_profiling),
-        consent_marketing=_first(consent.marketing, content.consent_marketing),
-        created_at=_first(row.created_at, content.created_at),
-        updated_at=_first(row.updated_at, content.updated_at),
+        Content(
+            attributes,
+            _either(consent.profiling, content.consent_profiling),
+            _either(consent.marketing, content.consent_marketing),
+            _either(row.created_at, content.created_at),
+            _either(row.updated_at, content.updated_at),
+        ),
     )
 
 
@@ -76,27 +78,39 @@ def _filled(content: Content, row: CustomerIn) -> Content:
     consent = row.consent or _SAYS_NOTHING
     return _unless_same(
         content,
-        attributes={**content.attributes, **missing} if missing else content.attributes,
-        consent_profiling=_first(content.consent_profiling, consent.profiling),
-        consent_marketing=_first(content.consent_marketing, consent.marketing),
-        created_at=_first(content.created_at, row.created_at),
+        Content(
+            {**content.attributes, **missing} if missing else content.attributes,
+            _either(content.consent_profiling, consent.profiling),
+            _either(content.consent_marketing, consent.marketing),
+            _either(content.created_at, row.created_at),
+            content.updated_at,
+        ),
     )
 
 
 _SAYS_NOTHING = ConsentIn()
 
 
-def _first(*values: Any) -> Any:
-    return next((value for value in values if value is not None), None)
+def _either(first: Any, second: Any) -> Any:
+    return second if first is None else first
 
 
-def _unless_same(content: Content, **values: Any) -> Content:
-    same = all(getattr(content, name) == value for name, value in values.items() if name != "attributes")
-    return content if same and values["attributes"] is content.attributes else replace(content, **values)
+def _unless_same(before: Content, after: Content) -> Content:
+    """The very object from before, unless something changed; attributes were copied only if they did."""
+    same = (
+        after.attributes is before.attributes
+        and after.consent_profiling is before.consent_profiling
+        and after.consent_marketing is before.consent_marketing
+        and after.created_at == before.created_at
+        and after.updated_at == before.updated_at
+    )
+    return before if same else after
 
 
 def is_same(one: Any, other: Any) -> bool:
     """Whether two JSON values say the same: true is not 1, but 1 is 1.0."""
+    if isinstance(one, str) or isinstance(other, str):
+        return bool(one == other)
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, dict) and isinstance(other, dict):

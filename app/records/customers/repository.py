@@ -1,6 +1,7 @@
 """Customers in SQL."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -33,8 +34,8 @@ async def write(session: Session, changed: Mapping[str, Content]) -> int:
             "attributes": content.attributes,
             "consent_profiling": content.consent_profiling,
             "consent_marketing": content.consent_marketing,
-            "created_at": content.created_at,
-            "updated_at": content.updated_at,
+            "created_at": _in_utc(content.created_at),
+            "updated_at": _in_utc(content.updated_at),
         }
         for customer_id, content in changed.items()
     ]
@@ -53,6 +54,11 @@ async def write(session: Session, changed: Mapping[str, Content]) -> int:
         .cte("written")
     )
     return int((await session.execute(select(func.count()).where(written.c.existed))).scalar_one())
+
+
+def _in_utc(instant: datetime | None) -> datetime | None:
+    """RFC 3339 knows offsets of nearly a day; PostgreSQL reads none beyond 16 hours."""
+    return None if instant is None else instant.astimezone(UTC)
 
 
 async def find(session: Session, customer_id: str) -> dict[str, Any] | None:

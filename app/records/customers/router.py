@@ -1,8 +1,6 @@
 """Customers over HTTP."""
 
-from typing import Annotated
-
-from fastapi import Depends, Path, Request, Response
+from fastapi import Depends, Request, Response
 
 from app.records.customers import repository, service
 from app.records.customers.schemas import CUSTOMERS, CustomerPage, CustomerProfile
@@ -10,6 +8,7 @@ from app.records.intake.answers import BulkAnswer, bulk_body, described, intake_
 from app.web.answers import JSONAnswer, tagged
 from app.web.auth import Require
 from app.web.paging import DEFAULT_LIMIT, CursorText, Limit, page, read_cursor
+from app.web.paths import CustomerId
 from app.web.problems import declared
 from app.web.routing import router_for
 from app.web.sessions import ReadSession, WriteSession
@@ -82,9 +81,7 @@ async def list_customers(
     responses={**declared(404), 304: {"description": "The caller has this version already (`If-None-Match`)."}},
     dependencies=[Depends(Require("customers:read"))],
 )
-async def get_customer(
-    customer_id: Annotated[str, Path(max_length=255)], request: Request, session: ReadSession
-) -> Response:
+async def get_customer(customer_id: CustomerId, request: Request, session: ReadSession) -> Response:
     """What was pushed, and a section for each thing that is inferred of the customer, with its `as_of`.
 
     An identifier that was merged away answers the surviving customer, with `merged_from`.

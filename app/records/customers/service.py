@@ -14,7 +14,7 @@ from app.records.customers import repository
 from app.records.customers.content import MAX_ATTRIBUTES_BYTES, UNKNOWN, Content, applied, flaws_of, taken
 from app.records.customers.schemas import CUSTOMERS, CustomerIn
 from app.records.intake import repository as intake
-from app.records.intake.bulk import ERASED, SMALL_BODY, Intake, Kind, check
+from app.records.intake.bulk import ERASED, ERASED_DETAIL, SMALL_BODY, Intake, Kind, check
 from app.records.intake.bulk import store as store_checked
 from app.records.intake.customers import People, present
 from app.records.intake.outcome import Flaw, Outcome
@@ -22,7 +22,6 @@ from app.records.intake.outcome import Flaw, Outcome
 # Customers of one statement: bounds what is held at once (64 kB each at most).
 AT_ONCE = 1_000
 
-_ERASED = "this customer was erased; nothing of theirs is taken any more"
 _TOO_LARGE = f"with this the customer's attributes would exceed {MAX_ATTRIBUTES_BYTES} bytes"
 
 Section = Callable[..., Any]
@@ -67,7 +66,7 @@ async def store(
     flaws = []
     for position, row in enumerate(rows):
         if row.customer_id in people.erased:
-            flaws.append(Flaw(position, ERASED, "customer_id", _ERASED))
+            flaws.append(Flaw(position, ERASED, "customer_id", ERASED_DETAIL))
         else:
             of.setdefault(people.merged.get(row.customer_id, row.customer_id), []).append(position)
     total = Outcome()

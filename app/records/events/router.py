@@ -1,8 +1,6 @@
 """Events over HTTP."""
 
-from typing import Annotated
-
-from fastapi import Depends, Path, Request, Response
+from fastapi import Depends, Request, Response
 
 from app.records.events import repository
 from app.records.events.schemas import EVENTS, EventPage
@@ -13,6 +11,7 @@ from app.records.intake.customers import present
 from app.web.answers import JSONAnswer
 from app.web.auth import Require
 from app.web.paging import DEFAULT_LIMIT, CursorText, Limit, page, read_cursor
+from app.web.paths import CustomerId
 from app.web.problems import declared
 from app.web.routing import router_for
 from app.web.sessions import ReadSession, WriteSession
@@ -71,7 +70,7 @@ async def push_events(request: Request, session: WriteSession) -> Response:
     dependencies=[Depends(Require("customers:read"))],
 )
 async def list_customer_events(
-    customer_id: Annotated[str, Path(max_length=255)],
+    customer_id: CustomerId,
     request: Request,
     session: ReadSession,
     limit: Limit = DEFAULT_LIMIT,

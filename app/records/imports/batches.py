@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import orjson
 
-from app.records.imports.columns import NOTHING, Column, column_of, reader_of
-from app.records.imports.documents import documents
-from app.records.imports.lines import Lines
+from app.records.imports.assembling.columns import NOTHING, Column, column_of, reader_of
+from app.records.imports.assembling.documents import documents
+from app.records.imports.assembling.lines import Lines
+from app.records.imports.assembling.transactions import PLACE, assembled
 from app.records.imports.mapping import Mapping as ColumnMapping
 from app.records.imports.options import Options
-from app.records.imports.table import Integers, Misread, Rows, Table
-from app.records.imports.transactions import PLACE, assembled
+from app.records.imports.reading.table import Integers, Misread, Rows, Table
 from app.records.intake.bulk import Checked
 from app.records.intake.outcome import Refusal
 

@@ -9,8 +9,8 @@ from typing import Any
 from app.errors import Fault
 from app.jobs import repository
 from app.jobs.runtime import Handler, JobContext
-from app.records.imports.files import LARGEST_INFLATED
 from app.records.imports.options import Options
+from app.records.imports.reading.files import LARGEST_INFLATED
 from app.records.imports.service import File, Surroundings, Tally, run
 from app.records.intake.bulk import Intake
 from app.records.intake.customers import CustomerMemory

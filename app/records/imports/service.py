@@ -11,10 +11,10 @@ from typing import Any, Protocol
 from app.db.engine import Session
 from app.errors import TesseraError
 from app.records.imports.batches import Batch, Watch, batches
-from app.records.imports.files import Format
 from app.records.imports.mapping import mapping_of
 from app.records.imports.options import Options
-from app.records.imports.reading import checked_row_count, open_table
+from app.records.imports.reading.files import Format
+from app.records.imports.reading.opening import checked_row_count, open_table
 from app.records.imports.rehearsal import Rehearsal
 from app.records.intake import bulk
 from app.records.intake.bulk import Intake

@@ -9,6 +9,7 @@ import anyio
 import msgspec
 
 from app.db.engine import Session
+from app.privacy import customer_hash
 from app.records.intake import repository
 from app.records.intake.customers import CustomerMemory
 from app.records.intake.envelope import Envelope
@@ -22,6 +23,7 @@ Columns = TypeVar("Columns")
 SMALL_BODY = 16_384
 # What store functions call the flaw of a row whose customer was erased.
 ERASED = "customer_erased"
+ERASED_DETAIL = "this customer was erased; nothing of theirs is taken any more"
 # Below this the rows themselves are found again quickly enough.
 REMEMBERED_FROM_ROWS = 100
 
@@ -133,7 +135,22 @@ async def store(
             session, checked.source, checked.columns, privacy=privacy, memory=intake.memory, secret=intake.secret
         )
         outcome.rejected.extend(refusals(kind.envelope.name, checked, first_flaws(flaws).values()))
-    outcome.rejected.extend(checked.refused)
+    refused = checked.refused
+    if privacy.has_tombstones:
+        refused = await of_nobody_erased(session, kind.envelope.name, refused, secret=intake.secret)
+    outcome.rejected.extend(refused)
     outcome.received = checked.received
     await repository.reject(session, kind.name, checked.source, outcome.rejected)
     return outcome, privacy
+
+
+async def of_nobody_erased(session: Session, name: str, refused: Sequence[Refusal], *, secret: bytes) -> list[Refusal]:
+    """The same refusals; whatever else is wrong with the row of somebody erased, it is refused as that and not kept."""
+    hashes = {each.customer_id: customer_hash(secret, each.customer_id) for each in refused if each.customer_id}
+    gone = await repository.erased_among(session, list(hashes.values())) if hashes else set()
+    return [
+        each
+        if each.customer_id is None or hashes.get(each.customer_id) not in gone
+        else Refusal(each.index, ERASED, f"/{name}/{each.index}/customer_id", ERASED_DETAIL)
+        for each in refused
+    ]

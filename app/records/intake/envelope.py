@@ -62,7 +62,7 @@ class Envelope(Generic[Row]):
         if b"\\" not in body or b"\\u0000" not in body:
             try:
                 envelope = self._all.decode(body)
-            except (msgspec.MsgspecError, RecursionError):
+            except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
                 pass  # the slow way finds out which rows
             else:
                 rows = getattr(envelope, self.name)
@@ -190,6 +190,7 @@ _CODES = (
     ("Object missing required field", "missing_field"),
     ("Object contains unknown field", "unknown_field"),
     ("Expected `str` of length", "invalid_length"),
+    ("Expected `array` of length", "invalid_length"),
     ("Invalid RFC3339", "invalid_instant"),
     ("Expected `datetime` with", "naive_instant"),
     ("Invalid enum", "invalid_value"),

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.db.engine import Session
 from app.records.intake import repository
-from app.records.intake.bulk import ERASED
+from app.records.intake.bulk import ERASED, ERASED_DETAIL
 from app.records.intake.customers import CustomerMemory, People, resolve
 from app.records.intake.outcome import Flaw, Outcome
 
@@ -19,7 +19,6 @@ from app.records.intake.outcome import Flaw, Outcome
 SAMPLE = 16
 # SQLAlchemy wraps what the driver says of its own statements; a COPY goes past it.
 ALREADY_THERE = (IntegrityError, UniqueViolation)
-_ERASED = "this customer was erased; nothing of theirs is taken any more"
 
 
 class Columns(Protocol):
@@ -171,7 +170,7 @@ def _renamed(people: People, columns: Owned) -> tuple[Owned, list[Flaw]]:
     if not people.merged and not people.erased:
         return columns, []
     flaws = [
-        Flaw(position, ERASED, "customer_id", _ERASED)
+        Flaw(position, ERASED, "customer_id", ERASED_DETAIL)
         for position, customer_id in enumerate(columns.customer_id)
         if customer_id in people.erased
     ]

@@ -1,13 +1,12 @@
 """Merging, exporting and erasing customers over HTTP."""
 
-from typing import Annotated
-
-from fastapi import Depends, Path, Request, Response
+from fastapi import Depends, Request, Response
 
 from app.records.privacy import service
 from app.records.privacy.schemas import ErasureReceipt, ExportOut, MergeIn, MergeOut
 from app.web.answers import JSONAnswer
 from app.web.auth import Require
+from app.web.paths import CustomerId
 from app.web.problems import declared
 from app.web.routing import router_for
 from app.web.sessions import ReadSession, WriteSession
@@ -16,7 +15,6 @@ from app.web.state import state_of
 router = router_for("/v1/customers", tag="Privacy")
 
 # :path, because identifiers may hold slashes, and whoever can be stored must be erasable.
-CustomerPath = Annotated[str, Path(max_length=255)]
 
 
 @router.post(
@@ -39,27 +37,27 @@ async def merge_customers(body: MergeIn, request: Request, session: WriteSession
 
 
 @router.get(
-    "/{customer_id:path}/export",
+    "/{customer_id}/export",
     operation_id="export_customer",
     summary="Everything known of a customer, table by table",
     response_model=ExportOut,
     responses=declared(404),
     dependencies=[Depends(Require("customers:read"))],
 )
-async def export_customer(customer_id: CustomerPath, request: Request, session: ReadSession) -> Response:
+async def export_customer(customer_id: CustomerId, request: Request, session: ReadSession) -> Response:
     """The rows of every table that knows the customer under any of their names, refused rows included."""
     return JSONAnswer(await service.export(session, customer_id, now=state_of(request).clock.now()))
 
 
 @router.delete(
-    "/{customer_id:path}",
+    "/{customer_id}",
     operation_id="erase_customer",
     summary="Erase a customer",
     response_model=ErasureReceipt,
     responses=declared(404),
     dependencies=[Depends(Require("customers:write"))],
 )
-async def erase_customer(customer_id: CustomerPath, request: Request, session: WriteSession) -> Response:
+async def erase_customer(customer_id: CustomerId, request: Request, session: WriteSession) -> Response:
     """The customer is forgotten under all their names, at once and for good.
 
     Transactions and events stay without the customer, so that totals stay right; everything else goes. What remains

@@ -8,9 +8,8 @@ import msgspec
 
 from app.db.engine import Session
 from app.errors import Conflict, FieldError, InvalidInput, RejectionNotFound, Unreadable
-from app.privacy import customer_hash
 from app.records.intake import repository as intake_repository
-from app.records.intake.bulk import ERASED, Checked, Intake, Kind, refusals, set_apart
+from app.records.intake.bulk import ERASED, Checked, Intake, Kind, of_nobody_erased, refusals, set_apart
 from app.records.intake.envelope import DEFAULT_SOURCE, customer_in
 from app.records.intake.outcome import Outcome, Refusal, first_flaws
 from app.records.rejections import repository
@@ -122,7 +121,7 @@ async def _store(
     privacy = await intake_repository.privacy(session)
     checked = _checked(kind, kept, raw)
     if checked.refused:
-        refused = [await _of_nobody_erased(session, kind, each, intake.secret) for each in checked.refused]
+        refused = await of_nobody_erased(session, kind.envelope.name, checked.refused, secret=intake.secret)
         return Outcome(received=1, rejected=refused)
     outcome, flaws = await kind.store(
         session, checked.source, checked.columns, privacy=privacy, memory=intake.memory, secret=intake.secret
@@ -141,14 +140,3 @@ def _checked(kind: Kind[Any, Any], kept: dict[str, Any], raw: bytes) -> Checked[
     indices = [] if refused else [index]
     checked = Checked(source, columns, indices, [row] if refused else [], lambda _: raw, lambda _: customer_in(raw))
     return set_apart(kind, checked, flaws) if flaws else checked
-
-
-async def _of_nobody_erased(session: Session, kind: Kind[Any, Any], refusal: Refusal, secret: bytes) -> Refusal:
-    """A refusal for whatever reason, which for somebody erased is always that they were."""
-    if refusal.customer_id is None:
-        return refusal
-    gone = await intake_repository.erased_among(session, [customer_hash(secret, refusal.customer_id)])
-    if not gone:
-        return refusal
-    pointer = f"/{kind.envelope.name}/{refusal.index}/customer_id"
-    return Refusal(refusal.index, ERASED, pointer, "this customer was erased; nothing of theirs is taken any more")

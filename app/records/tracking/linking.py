@@ -6,7 +6,7 @@ from datetime import datetime
 
 from app.db.engine import Session
 from app.records.intake import repository as intake
-from app.records.intake.bulk import ERASED
+from app.records.intake.bulk import ERASED, ERASED_DETAIL
 from app.records.intake.customers import People
 from app.records.intake.outcome import Refusal
 from app.records.privacy.service import merge
@@ -69,5 +69,4 @@ async def _carry_out(session: Session, sent: Sent, link: Link, *, now: datetime)
 def _erased(sent: Sent, link: Link, gone: Iterable[str]) -> Refusal:
     """Nothing of an erased customer may be kept, not even the refused message."""
     where = "previousId" if link.source in gone else "userId"
-    detail = "this customer was erased; nothing of theirs is taken any more"
-    return Refusal(sent.index, ERASED, f"{sent.base}/{where}", detail)
+    return Refusal(sent.index, ERASED, f"{sent.base}/{where}", ERASED_DETAIL)

@@ -36,6 +36,17 @@ class ItemColumns:
     def __post_init__(self) -> None:
         self.starts = np.cumsum(self.counts) - self.counts
 
+    @property
+    def transaction(self) -> Integers:
+        """Which transaction each line belongs to."""
+        return np.repeat(np.arange(len(self.counts)), self.counts)
+
+    @property
+    def line(self) -> Integers:
+        """The place of each line in its transaction, from 0."""
+        transaction = self.transaction
+        return np.arange(len(transaction)) - self.starts[transaction]
+
     def take(self, positions: Sequence[int]) -> "ItemColumns":
         """The lines of the transactions at these positions, in this order."""
         chosen = np.asarray(positions, np.int64)

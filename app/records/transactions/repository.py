@@ -6,13 +6,13 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ARRAY, BigInteger, Text, any_, bindparam, cast, select, tuple_
+from sqlalchemy import ARRAY, Text, any_, bindparam, select, tuple_
 
 from app.db import arrays, copy
 from app.db.engine import Session, driver
 from app.records.intake.once import Known
 from app.records.transactions.columns import TransactionColumns
-from app.records.transactions.items import DECIMALS, ItemColumns, Line
+from app.records.transactions.items import ItemColumns
 from app.tables.transactions import transaction_items, transactions
 
 _TEXTS = ARRAY(Text(collation="C"))
@@ -63,30 +63,49 @@ async def compare(session: Session, source: str, columns: TransactionColumns) ->
     cursor = await connection.execute(_COMPARE, [*given, source], binary=True)
     same, other, with_lines = await cursor.fetchone() or ([], [], [])
     if with_lines:
-        items = columns.items
-        assert items is not None, "equal counts above zero mean that lines were sent"
-        stored = await _stored_lines(session, source, [columns.transaction_id[place] for place in with_lines])
-        for place in with_lines:
-            lines = tuple(stored.get(columns.transaction_id[place], ()))
-            (same if lines == items.content(place) else other).append(place)
+        other_lines = await _with_other_lines(session, source, columns.take(with_lines))
+        other += [with_lines[place] for place in other_lines]
+        same += sorted(set(with_lines).difference(other))
     return Known(same, sorted(other))
 
 
-async def _stored_lines(session: Session, source: str, transaction_ids: Sequence[str]) -> dict[str, list[Line]]:
-    """Lines in their order, by transaction, in the form of ItemColumns.content."""
-    found: dict[str, list[Line]] = {}
-    if not transaction_ids:
-        return found
-    i = transaction_items.c
-    millionths = (cast(value * 10**DECIMALS, BigInteger) for value in (i.quantity, i.unit_price))
-    query = (
-        select(i.transaction_id, i.product_id, *millionths)
-        .where(i.source == source, i.transaction_id == any_(bindparam("ids", list(transaction_ids), _TEXTS)))
-        .order_by(i.transaction_id, i.line)
-    )
-    for transaction_id, *line in await session.execute(query):
-        found.setdefault(transaction_id, []).append((line[0], line[1], line[2]))
-    return found
+# As many lines are stored as were sent, so all are equal when each that was sent finds its equal. Materialized: one
+# descent of the index for each transaction, where joining line by line would make one for each line.
+_COMPARE_LINES = """
+with stored as materialized (
+  select sent.place - 1 as place, item.line, item.product_id, item.quantity * 1000000 as quantity,
+         item.unit_price * 1000000 as unit_price
+    from unnest(%b) with ordinality as sent (transaction_id, place)
+    join transaction_items as item on item.source = %s and item.transaction_id = sent.transaction_id collate "C"
+)
+select coalesce(array_agg(distinct given.place), '{}')
+  from unnest(%b, %b, %b, %b, %b) as given (place, line, product_id, quantity, unit_price)
+  left join stored
+    on stored.place = given.place
+   and stored.line = given.line
+   and stored.product_id = given.product_id collate "C"
+   and stored.quantity = given.quantity
+   and stored.unit_price = given.unit_price
+ where stored.line is null
+"""
+
+
+async def _with_other_lines(session: Session, source: str, columns: TransactionColumns) -> list[int]:
+    """Which of these transactions, stored with as many lines, are stored with other lines."""
+    items = columns.items
+    assert items is not None, "equal counts above zero mean that lines were sent"
+    given = [
+        arrays.bigints(items.transaction),
+        arrays.bigints(items.line),
+        arrays.texts(items.products.pick(items.product)),
+        arrays.bigints(items.quantity),
+        arrays.bigints(items.unit_price),
+    ]
+    connection = await driver(session)
+    parameters = [arrays.texts(columns.transaction_id), source, *given]
+    cursor = await connection.execute(_COMPARE_LINES, parameters, binary=True)
+    found = await cursor.fetchone()
+    return sorted(found[0]) if found else []
 
 
 async def items_of(
@@ -132,11 +151,10 @@ async def add(session: Session, source: str, columns: TransactionColumns) -> Non
 
 
 async def _add_items(session: Session, source: str, columns: TransactionColumns, items: ItemColumns) -> None:
-    transaction = np.repeat(np.arange(len(columns)), items.counts)
     fields = {
-        "source": copy.constant(source, len(transaction)),
-        "transaction_id": copy.Vocabulary.of(columns.transaction_id).pick(transaction),
-        "line": copy.integer(np.arange(len(transaction)) - items.starts[transaction]),
+        "source": copy.constant(source, len(items.transaction)),
+        "transaction_id": copy.Vocabulary.of(columns.transaction_id).pick(items.transaction),
+        "line": copy.integer(items.line),
         "product_id": items.products.pick(items.product),
         "quantity": copy.numeric(items.quantity),
         "unit_price": copy.numeric(items.unit_price),

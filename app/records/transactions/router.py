@@ -1,8 +1,6 @@
 """Transactions over HTTP."""
 
-from typing import Annotated
-
-from fastapi import Depends, Path, Request, Response
+from fastapi import Depends, Request, Response
 
 from app.records.intake.answers import BulkAnswer, bulk_body, described, intake_of
 from app.records.intake.bulk import ingest
@@ -13,6 +11,7 @@ from app.records.transactions.service import TRANSACTION_KIND, shown
 from app.web.answers import JSONAnswer
 from app.web.auth import Require
 from app.web.paging import DEFAULT_LIMIT, CursorText, Limit, page, read_cursor
+from app.web.paths import CustomerId
 from app.web.problems import declared
 from app.web.routing import router_for
 from app.web.sessions import ReadSession, WriteSession
@@ -63,7 +62,7 @@ async def push_transactions(request: Request, session: WriteSession) -> Response
     dependencies=[Depends(Require("customers:read"))],
 )
 async def list_customer_transactions(
-    customer_id: Annotated[str, Path(max_length=255)],
+    customer_id: CustomerId,
     request: Request,
     session: ReadSession,
     limit: Limit = DEFAULT_LIMIT,

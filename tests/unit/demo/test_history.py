@@ -5,6 +5,7 @@ fixed, so a test that passes once passes always. Expected values come from the p
 parameters, never from a run.
 """
 
+from datetime import timedelta
 from math import sqrt
 
 import numpy as np
@@ -16,7 +17,8 @@ from app.cli.demo import purchases
 from app.cli.demo.baskets import fill
 from app.cli.demo.draws import Streams, pick_tilted, ranks_of
 from app.cli.demo.people import people
-from app.cli.demo.seasons import WEEKDAYS, season, yearly
+from app.cli.demo.refunds import expected_refund, refunds
+from app.cli.demo.seasons import DAY, WEEKDAYS, season, yearly
 from app.cli.demo.shop import DEFAULT_END, DEFAULT_START, Shop
 
 STANDARD_ERRORS = 4.0
@@ -136,13 +138,30 @@ def test_the_weeks_before_christmas_are_the_busiest_of_the_year() -> None:
 def test_purchases_follow_the_season() -> None:
     """Guests come with no history: their purchases per period are binomial in its share of the season."""
     guests = purchases.guests(Streams(37), CALENDAR, known=200_000)
-    for begin, end in ((19, 49), (250, 280), (384, 414)):
-        share = float(CALENDAR.clock[end] - CALENDAR.clock[begin]) / CALENDAR.busy_until_end
-        inside = int(((guests.day >= begin) & (guests.day < end)).sum())
-        assert_share(inside, len(guests), share)
-    sundays = (np.floor(guests.day).astype(int) + 4) % 7 == 6  # 2024-11-01 was a Friday
-    mondays = (np.floor(guests.day).astype(int) + 4) % 7 == 0
-    assert sundays.sum() > mondays.sum()
+    days = [DEFAULT_START + timedelta(days=day) for day in range((DEFAULT_END - DEFAULT_START).days)]
+    weight = np.array([yearly(np.array([day.timetuple().tm_yday - 1]))[0] * WEEKDAYS[day.weekday()] for day in days])
+    for name, inside in (
+        ("December", [day.month == 12 for day in days]),
+        ("July", [day.month == 7 for day in days]),
+        ("Sunday", [day.weekday() == 6 for day in days]),
+        ("Tuesday", [day.weekday() == 1 for day in days]),
+    ):
+        bought = int(np.array(inside)[np.floor(guests.day).astype(int)].sum())
+        share = float(weight[inside].sum() / weight.sum())
+        assert abs(bought / len(guests) - share) < STANDARD_ERRORS * sqrt(share * (1 - share) / len(guests)), name
+
+
+def test_refunds_in_a_window_are_expected_as_they_are_drawn() -> None:
+    """Half a million purchases on day 100; refunds booked before day 110, and all of them."""
+    size, day, worth = 500_000, 100, np.ones((1, CALENDAR.days))
+    drawn = refunds(Streams(43), np.full(size, day * DAY), CALENDAR)
+    for end in (110, CALENDAR.days):
+        value = np.zeros(size)
+        booked = drawn.second < end * DAY
+        value[drawn.purchase[booked]] = drawn.share[booked]
+        assert_mean(value, expected_refund(day, begin=0, end=end, worth=worth)[0])
+    everything = expected_refund(day, begin=0, end=CALENDAR.days, worth=worth)[0]
+    assert everything == pytest.approx(world.REFUND_RATE * world.MEAN_REFUND_SHARE)
 
 
 def test_most_of_the_day_is_busier_than_the_night(shop: Shop) -> None:

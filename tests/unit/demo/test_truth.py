@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from app.cli.demo import catalogue as world
 from app.cli.demo.campaigns import PLANS
 from app.cli.demo.events import EMAIL_SENT
 from app.cli.demo.shop import Shop, simulate
@@ -125,6 +126,18 @@ def test_the_lift_is_that_of_the_plan_but_for_refunds_of_earlier_purchases() -> 
             assert truth.revenue_lift == pytest.approx(planned)
         else:
             assert planned <= truth.revenue_lift < planned * 1.2 + 1e-12
+
+
+def test_the_truth_is_net_of_the_refunds_that_fall_into_the_campaign(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most the share of all that ever comes back, and more than nothing: some refunds come too late to count."""
+    net = simulate(2).truths
+    monkeypatch.setattr(world, "REFUND_RATE", 0.0)
+    gross = simulate(2).truths
+    all_of_it = 0.05 * (0.75 + 0.25 * 0.5)
+    for one, other in zip(net, gross, strict=True):
+        if other.revenue_effect:
+            assert 0.2 * all_of_it < 1 - one.revenue_effect / other.revenue_effect < all_of_it
+            assert 0.2 * all_of_it < 1 - one.margin_effect / other.margin_effect < all_of_it
 
 
 def test_every_plan_is_carried_out_each_year(shop: Shop) -> None:

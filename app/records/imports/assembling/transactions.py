@@ -8,12 +8,12 @@ import orjson
 
 from app.db.copy import Vocabulary
 from app.money import UnknownCurrency, exponent, from_minor
-from app.records.imports.columns import KINDS, NOTHING, Flags
+from app.records.imports.assembling.columns import KINDS, NOTHING, Flags
+from app.records.imports.assembling.instants import written
+from app.records.imports.assembling.lines import Blames, Lines, agreed, blame_cells, earliest
+from app.records.imports.assembling.sums import signed_minor
 from app.records.imports.definitions import LINE_FIELDS
-from app.records.imports.instants import written
-from app.records.imports.lines import Blames, Lines, agreed, blame_cells, earliest
-from app.records.imports.sums import signed_minor
-from app.records.imports.table import Integers
+from app.records.imports.reading.table import Integers
 from app.records.intake.amounts import amount_of, amounts_of, column_or_none
 from app.records.intake.bulk import Checked
 from app.records.intake.outcome import Flaw, Refusal

@@ -9,12 +9,12 @@ import msgspec
 import orjson
 
 from app.clock import format_instant
+from app.records.imports.assembling.instants import instant_of
+from app.records.imports.assembling.transactions import PLACE
 from app.records.imports.definitions import Importable, Meaning
-from app.records.imports.instants import instant_of
 from app.records.imports.mapping import Mapping
 from app.records.imports.options import Options
-from app.records.imports.table import text_of
-from app.records.imports.transactions import PLACE
+from app.records.imports.reading.table import text_of
 from app.records.intake.bulk import Checked, set_apart
 from app.records.intake.outcome import Refusal
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from app.records.imports.columns import NOTHING, Column
-from app.records.imports.instants import Reason
-from app.records.imports.table import Integers
+from app.records.imports.assembling.columns import NOTHING, Column
+from app.records.imports.assembling.instants import Reason
+from app.records.imports.reading.table import Integers
 
 _LARGEST = np.iinfo(np.int64).max
 _LARGEST_CODE = np.int32(np.iinfo(np.int32).max)

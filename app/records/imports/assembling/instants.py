@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from app.clock import FIRST_ABSURD_YEAR, FIRST_YEAR, format_instant
-from app.records.imports.table import Integers, arrow
+from app.records.imports.reading.table import Integers, arrow
 from app.records.intake.instants import EARLIEST, LATEST
 
 Reason = tuple[str, str]

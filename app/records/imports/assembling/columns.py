@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from app.money import InvalidAmount, UnknownCurrency, exponent, to_minor_array
 from app.money.amounts import scaled
-from app.records.imports.instants import Reason, instants_of
-from app.records.imports.table import Integers, TextColumn, arrow
+from app.records.imports.assembling.instants import Reason, instants_of
+from app.records.imports.reading.table import Integers, TextColumn, arrow
 from app.records.transactions.items import DECIMALS, LARGEST
 
 Flags = npt.NDArray[np.bool_]

@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 
 from app.errors import Unreadable
-from app.records.imports.files import LONGEST_LINE, TextBytes
-from app.records.imports.table import TEXTS, Misread, Objects, Rows, arrow, text_of
+from app.records.imports.reading.files import LONGEST_LINE, TextBytes
+from app.records.imports.reading.table import TEXTS, Misread, Objects, Rows, arrow, text_of
 
 BLOCK_BYTES = 1024 * 1024
 # So many rows are looked at to learn which columns there are.

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from app.records.imports.csv_table import CsvTable
-from app.records.imports.files import Format, count_lines, require_format
-from app.records.imports.ndjson_table import NdjsonTable
-from app.records.imports.parquet_table import ParquetTable
-from app.records.imports.table import Table
+from app.records.imports.reading.csv_table import CsvTable
+from app.records.imports.reading.files import Format, count_lines, require_format
+from app.records.imports.reading.ndjson_table import NdjsonTable
+from app.records.imports.reading.parquet_table import ParquetTable
+from app.records.imports.reading.table import Table
 
 TABLES: dict[Format, Callable[..., Table]] = {"csv": CsvTable, "ndjson": NdjsonTable, "parquet": ParquetTable}
 

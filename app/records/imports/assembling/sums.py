@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from app.records.imports.table import Integers
+from app.records.imports.reading.table import Integers
 from app.records.transactions.items import DECIMALS
 
 MILLION = 10**DECIMALS

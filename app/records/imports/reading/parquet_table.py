@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow.parquet
 
 from app.errors import TooLarge, Unreadable
-from app.records.imports.files import GZIP, unpacked
-from app.records.imports.table import Objects, Rows, TextColumn, arrow, text_of
+from app.records.imports.reading.files import GZIP, unpacked
+from app.records.imports.reading.table import Objects, Rows, TextColumn, arrow, text_of
 
 parquet: Any = pyarrow.parquet
 

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow.csv
 
 from app.errors import Unreadable
-from app.records.imports.files import LONGEST_LINE, TextBytes
-from app.records.imports.table import TEXTS, Integers, Misread, Objects, Rows, arrow
+from app.records.imports.reading.files import LONGEST_LINE, TextBytes
+from app.records.imports.reading.table import TEXTS, Integers, Misread, Objects, Rows, arrow
 
 arrow_csv: Any = pyarrow.csv
 

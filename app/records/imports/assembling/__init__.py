@@ -1,0 +1,1 @@
+"""Rows of a table put together into records that can be stored."""

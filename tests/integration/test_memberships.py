@@ -1,0 +1,500 @@
+"""Memberships as time ranges, kept current: nothing lost, nothing twice, nothing seen half done."""
+
+import asyncio
+import contextlib
+import csv
+import gzip
+import io
+import json
+import random
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import insert, select, text
+
+from app.db.engine import Database
+from app.modelling.features.columns import FeatureColumns
+from app.modelling.segments import assignments, evaluation, repository
+from app.modelling.segments.current import drain, keep_current
+from app.modelling.segments.evaluation import features_of, read_columns
+from app.modelling.segments.methods import METHODS
+from app.records.intake import repository as intake
+from app.records.privacy.service import erase
+from app.tables.customers import customers
+from app.tables.intake import dirty_customers
+from app.tables.segments import memberships, segmentation_versions
+from app.tables.transactions import transactions
+from tests.conftest import SECRET, Service
+from tests.support.modelling import Modelling
+from tests.support.records import transaction
+from tests.support.shop import CUSTOMERS, shop
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def modelling(service: Service) -> Modelling:
+    return Modelling(service)
+
+
+@pytest.fixture
+async def active(modelling: Modelling) -> str:
+    """An active segmentation of the shop, with nobody waiting."""
+    await modelling.service.push(*shop())
+    segmentation_id = await modelling.learn_and_activate()
+    await modelling.drain()
+    return segmentation_id
+
+
+@pytest.fixture
+async def beside(modelling: Modelling) -> AsyncIterator[Database]:
+    """Connections of somebody else."""
+    database = Database(modelling.service.database_url, pool_size=2, statement_timeout_seconds=30, application="beside")
+    yield database
+    await database.close()
+
+
+async def query(modelling: Modelling, statement: Any) -> list[Any]:
+    async with modelling.state.database.read() as session:
+        return list((await session.execute(statement)).all())
+
+
+async def ranges(modelling: Modelling) -> dict[tuple[UUID, str], list[Any]]:
+    """All ranges by segmentation and customer, oldest first."""
+    found: dict[tuple[UUID, str], list[Any]] = defaultdict(list)
+    for row in await query(modelling, select(memberships).order_by(memberships.c.valid_from)):
+        found[row.segmentation_id, row.customer_id].append(row)
+    return found
+
+
+async def assert_ranges_are_sound(modelling: Modelling) -> None:
+    """Nobody is in two segments of one segmentation at once, and `since` says where the stay began."""
+    for rows in (await ranges(modelling)).values():
+        assert rows[0].since == rows[0].valid_from
+        for earlier, later in zip(rows, rows[1:], strict=False):
+            assert earlier.valid_to is not None
+            assert earlier.valid_to <= later.valid_from
+            stayed = earlier.valid_to == later.valid_from and earlier.segment_id == later.segment_id
+            assert later.since == (earlier.since if stayed else later.valid_from)
+            if stayed:
+                assert (earlier.version, earlier.reason) != (later.version, later.reason)
+
+
+async def assert_one_number(modelling: Modelling) -> None:
+    """Size, list, export and look-up agree for every segment."""
+    for listed in (await modelling.get("/v1/segmentations"))["data"]:
+        for segment in listed["segments"]:
+            members = await modelling.members(segment["segment_id"])
+            path = f"/v1/segments/{segment['segment_id']}/members?format=ndjson"
+            lines = (await modelling.client.get(path)).text.splitlines()
+            assert [json.loads(line)["customer_id"] for line in lines] == members
+            assert segment["size"] == len(members)
+            answer = await modelling.client.post("/v1/segments/lookup", json={"customer_ids": members})
+            assert answer.json()["unknown"] == []
+            for each in answer.json()["data"]:
+                mine = [m for m in each["memberships"] if m["segmentation_id"] == listed["segmentation_id"]]
+                assert [m["segment_id"] for m in mine] == [segment["segment_id"]]
+
+
+async def recomputed(modelling: Modelling, as_of: datetime) -> dict[str, tuple[str, dict[str, int]]]:
+    """Segment and reason of everybody, straight from the method: no ranges, no dirty set."""
+    async with modelling.state.database.read() as session:
+        [version] = await repository.active_versions(session)
+        ids = list(await session.scalars(select(customers.c.customer_id)))
+        columns: FeatureColumns = await read_columns(
+            session, features_of(version.method), scope=ids, as_of=as_of, reporting=modelling.reporting
+        )
+    assignment = METHODS[version.method].assign(columns.values, version.model)
+    outcomes = [assignment.outcomes[code] for code in assignment.codes]
+    who = [columns.customer_ids[position] for position in assignment.positions]
+    return {each: (o.segment_key, dict(o.reason)) for each, o in zip(who, outcomes, strict=True)}
+
+
+async def current(modelling: Modelling, **params: Any) -> dict[str, tuple[str, dict[str, int]]]:
+    """Segment and reason of everybody, as look-ups say."""
+    ids = [row.customer_id for row in await query(modelling, select(customers.c.customer_id))]
+    found = {each: await modelling.get(f"/v1/customers/{each}/segments", **params) for each in ids}
+    return {
+        each: (membership["segment_key"], membership["reason"])
+        for each, answer in found.items()
+        for membership in answer["memberships"]
+    }
+
+
+async def test_a_push_moves_its_customers_and_nobody_else(modelling: Modelling, active: str) -> None:
+    before = await current(modelling)
+    modelling.service.clock.advance(timedelta(hours=1))
+    await modelling.service.push(
+        *(
+            transaction(f"N-{i}", customer_id="C-00", occurred_at="2026-11-01T11:00:00Z", amount="99")
+            for i in range(12)
+        ),
+        transaction("N-new", customer_id="New", occurred_at="2026-11-01T11:00:00Z"),
+    )
+    assert await modelling.drain() == 2
+    after = await current(modelling)
+    assert (before["C-00"][0], after["C-00"][0], after["New"][0]) == ("lost", "champions", "new_customers")
+    assert {each: after[each] for each in before if each != "C-00"} == {
+        each: before[each] for each in before if each != "C-00"
+    }
+    assert await modelling.keys_of("C-00", as_of="2026-11-01T12:59:59Z") == ["lost"]
+    await assert_ranges_are_sound(modelling)
+    await assert_one_number(modelling)
+
+
+async def test_who_is_found_unchanged_is_confirmed_without_a_new_range(modelling: Modelling, active: str) -> None:
+    modelling.service.clock.advance(timedelta(minutes=1))
+    await modelling.service.push(transaction("N-1", customer_id="C-24", kind="refund", amount="1"))
+    assert await modelling.drain() == 1
+    [membership] = (await modelling.get("/v1/customers/C-24/segments"))["memberships"]
+    assert (membership["since"], membership["evaluated_at"]) == ("2026-11-01T12:00:00Z", "2026-11-01T12:01:00Z")
+    assert len((await modelling.get("/v1/customers/C-24/segments/history"))["data"]) == 1
+
+
+async def test_changes_within_one_instant_leave_one_range(modelling: Modelling, active: str) -> None:
+    for i in range(12):
+        row = transaction(f"N-{i}", customer_id="C-00", occurred_at="2026-11-01T11:00:00Z", amount="99")
+        await modelling.service.push(row)
+        await modelling.drain()
+    [only] = (await modelling.get("/v1/customers/C-00/segments/history"))["data"]
+    assert (only["segment_key"], only["valid_from"], only["valid_to"]) == ("champions", "2026-11-01T12:00:00Z", None)
+    await assert_ranges_are_sound(modelling)
+
+
+async def test_who_no_longer_qualifies_leaves(modelling: Modelling, active: str) -> None:
+    modelling.service.clock.advance(timedelta(minutes=1))
+    async with modelling.state.database.write() as session:
+        await session.execute(transactions.delete().where(transactions.c.customer_id == "C-24"))
+        await intake.touch(session, ["C-24"])
+    await modelling.drain()
+    assert await modelling.keys_of("C-24") == []
+    assert await modelling.keys_of("C-24", as_of="2026-11-01T12:00:30Z") == ["champions"]
+    await assert_one_number(modelling)
+
+
+async def test_a_clock_that_steps_back_makes_no_overlap(modelling: Modelling, active: str) -> None:
+    modelling.service.clock.advance(timedelta(hours=1))
+    rows = [
+        transaction(f"N-{i}", customer_id="C-00", occurred_at="2026-11-01T11:00:00Z", amount="99") for i in range(12)
+    ]
+    for minutes, row in zip((0, -30, -10, 5), rows[::3], strict=True):
+        modelling.service.clock.advance(timedelta(minutes=minutes))
+        await modelling.service.push(row, rows[rows.index(row) + 1], rows[rows.index(row) + 2])
+        await modelling.drain()
+    assert await modelling.keys_of("C-00") == ["champions"]
+    await assert_ranges_are_sound(modelling)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_memberships_equal_a_recompute_whatever_happened(modelling: Modelling, seed: int) -> None:
+    """Pushes, refunds, merges, erasures, refreshes and the passing of time, in any order."""
+    rng = random.Random(seed)
+    await modelling.service.push(*shop())
+    segmentation_id = await modelling.learn_and_activate()
+    then: list[tuple[datetime, dict[str, Any]]] = []
+    erased: set[str] = set()
+    for step in range(12):
+        modelling.service.clock.advance(timedelta(hours=rng.randrange(1, 24 * 60)))
+        now = modelling.state.clock.now()
+        ids = [row.customer_id for row in await query(modelling, select(customers.c.customer_id))]
+        buyers = [*rng.sample(ids, 4), f"N-{step}"]
+        rows = [
+            transaction(
+                f"S-{step}-{i}",
+                customer_id=rng.choice(buyers),
+                occurred_at=(now - timedelta(hours=rng.randrange(1, 2_000))).isoformat(),
+                amount=f"{rng.randrange(1, 500)}",
+                kind=rng.choice(["purchase", "purchase", "refund"]),
+            )
+            for i in range(rng.randrange(1, 15))
+        ]
+        await modelling.service.push(*rows)
+        if step % 4 == 1:
+            one, other = rng.sample(ids, 2)
+            merged = await modelling.client.post("/v1/customers/merge", json={"from": one, "into": other})
+            assert merged.status_code == 200, merged.text
+        if step % 4 == 3:
+            gone = rng.choice([row.customer_id for row in await query(modelling, select(customers.c.customer_id))])
+            assert (await modelling.client.delete(f"/v1/customers/{gone}")).status_code == 200
+            erased.add(gone)
+        await modelling.drain()
+        await modelling.start(segmentation_id, "refresh")
+        found = await current(modelling)
+        assert found == await recomputed(modelling, now)
+        then.append((now, found))
+    await assert_ranges_are_sound(modelling)
+    await assert_one_number(modelling)
+    # What was true then is true of then: of everybody who has been neither merged nor erased since.
+    left = {row.customer_id for row in await query(modelling, select(memberships.c.customer_id).distinct())}
+    for instant, before in then:
+        answered = await current(modelling, as_of=instant.isoformat())
+        kept = {each for each in answered if each in before}
+        assert {each: answered[each] for each in kept} == {each: before[each] for each in kept}
+    assert not erased & left
+
+
+async def test_a_failed_drain_loses_nobody(modelling: Modelling, active: str) -> None:
+    modelling.service.clock.advance(timedelta(hours=1))
+    await modelling.service.push(transaction("N-1", customer_id="New", occurred_at="2026-11-01T11:00:00Z"))
+    waiting = await query(modelling, select(dirty_customers.c.customer_ids))
+    with pytest.raises(RuntimeError, match="cut off"):
+        async with modelling.state.database.write() as session:
+            assert await drain(session, now=modelling.state.clock.now(), reporting=modelling.reporting) == 1
+            raise RuntimeError("cut off before the commit")
+    assert await query(modelling, select(dirty_customers.c.customer_ids)) == waiting
+    assert await modelling.keys_of("New") == []
+    await modelling.drain()
+    assert await modelling.keys_of("New") == ["new_customers"]
+
+
+async def test_two_drains_at_once_take_turns(modelling: Modelling, active: str) -> None:
+    modelling.service.clock.advance(timedelta(hours=1))
+    for i in range(20):
+        await modelling.service.push(
+            transaction(f"N-{i}", customer_id=f"C-{i % 5:02}", occurred_at="2026-11-01T11:00:00Z")
+        )
+    drained = await asyncio.gather(*(modelling.drain() for _ in range(3)))
+    assert sum(drained) == 5
+    assert await current(modelling) == await recomputed(modelling, modelling.state.clock.now())
+    await assert_ranges_are_sound(modelling)
+
+
+async def test_a_missing_rate_holds_up_nobody_else(modelling: Modelling, active: str) -> None:
+    modelling.service.clock.advance(timedelta(hours=1))
+    at = {"occurred_at": "2026-11-01T11:00:00Z"}
+    await modelling.service.push(
+        transaction("N-1", customer_id="C-24", currency="USD", **at), transaction("N-2", customer_id="New", **at)
+    )
+    assert await modelling.drain() == 2
+    assert await modelling.keys_of("New") == ["new_customers"]
+    assert await modelling.keys_of("C-24") == ["champions"]
+    assert await modelling.drain() == 0
+    answer = await modelling.client.post(f"/v1/segmentations/{active}/refresh")
+    assert (await modelling.finish(answer))["error"]["code"] == "missing_exchange_rates"
+
+
+async def test_the_worker_keeps_memberships_current_and_outlives_failures(
+    modelling: Modelling, active: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.modelling.segments.current.PAUSE_SECONDS", 0.05)
+    modelling.service.clock.advance(timedelta(hours=1))
+    stop = asyncio.Event()
+    async with modelling.state.database.write() as session:
+        await session.execute(text("alter table dirty_customers rename to away"))
+    keeping = asyncio.create_task(
+        keep_current(modelling.state.database, clock=modelling.state.clock, reporting=modelling.reporting, stop=stop)
+    )
+    await asyncio.sleep(0.3)
+    async with modelling.state.database.write() as session:
+        await session.execute(text("alter table away rename to dirty_customers"))
+    await modelling.service.push(transaction("N-1", customer_id="New", occurred_at="2026-11-01T11:00:00Z"))
+    async with asyncio.timeout(20):
+        while await modelling.keys_of("New") != ["new_customers"]:
+            await asyncio.sleep(0.05)
+    stop.set()
+    await asyncio.wait_for(keeping, 5)
+
+
+async def add_version(modelling: Modelling, segmentation_id: str, **edges: list[float]) -> None:
+    """A second version of a segmentation, with other edges."""
+    async with modelling.state.database.write() as session:
+        version = await repository.version_of(session, UUID(segmentation_id), 1)
+        assert version is not None
+        row = (
+            (
+                await session.execute(
+                    select(segmentation_versions).where(
+                        segmentation_versions.c.segmentation_id == UUID(segmentation_id)
+                    )
+                )
+            )
+            .mappings()
+            .one()
+        )
+        values = {name: row[name] for name in ("trained_at", "as_of", "features", "params", "evaluation", "profile")}
+        model = {"edges": {**version.model["edges"], **edges}}
+        await repository.add_version(
+            session,
+            UUID(segmentation_id),
+            values={**values, "version": 2, "model": model},
+            named=list(version.segment_names.items()),
+        )
+
+
+async def test_a_second_version_takes_over_from_the_first_at_one_instant(modelling: Modelling, active: str) -> None:
+    before = {each["segment_id"] for each in (await modelling.get(f"/v1/segmentations/{active}"))["segments"]}
+    # With these edges nobody buys often: whoever was a champion is one no more.
+    await add_version(modelling, active, purchase_count=[100, 200, 300, 400])
+    modelling.service.clock.advance(timedelta(hours=1))
+    result = await modelling.start(active, "activate")
+    assert (result["version"], result["left"], result["entered"]) == (2, CUSTOMERS, CUSTOMERS)
+    found = await modelling.get(f"/v1/segmentations/{active}")
+    assert (found["version"], found["status"]) == (2, "active")
+    assert {each["segment_id"] for each in found["segments"]} == before
+    rows = await query(modelling, select(segmentation_versions.c.version, segmentation_versions.c.status))
+    assert sorted(map(tuple, rows)) == [(1, "archived"), (2, "active")]
+    [now] = (await modelling.get("/v1/customers/C-24/segments"))["memberships"]
+    assert (now["version"], now["segment_key"], now["since"]) == (2, "potential_loyalists", "2026-11-01T13:00:00Z")
+    [then] = (await modelling.get("/v1/customers/C-24/segments", as_of="2026-11-01T12:59:59Z"))["memberships"]
+    assert (then["version"], then["segment_key"]) == (1, "champions")
+    # C-00 is lost by either version: another version, the same stay.
+    [unmoved] = (await modelling.get("/v1/customers/C-00/segments"))["memberships"]
+    assert (unmoved["version"], unmoved["segment_key"], unmoved["since"]) == (2, "lost", "2026-11-01T12:00:00Z")
+    assert await current(modelling) == await recomputed(modelling, modelling.state.clock.now())
+    await assert_ranges_are_sound(modelling)
+    await assert_one_number(modelling)
+
+
+async def test_an_activation_is_seen_whole_or_not_at_all(
+    modelling: Modelling, beside: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Many small ranges, so that there is time to look in between.
+    monkeypatch.setattr(evaluation, "AT_ONCE", 5)
+    await modelling.service.push(*shop(99))
+    segmentation_id = await modelling.learn()
+    seen: set[tuple[int, str]] = set()
+
+    async def look() -> None:
+        counted = select(select(memberships.c.customer_id).subquery().count()) if False else None
+        del counted
+        while True:
+            async with beside.read() as session:
+                members = (await session.execute(text("select count(*) from memberships"))).scalar_one()
+                status = (await session.execute(text("select status from segmentation_versions"))).scalar_one()
+            seen.add((members, status))
+
+    looking = asyncio.create_task(look())
+    await modelling.start(segmentation_id, "activate")
+    await asyncio.sleep(0.1)
+    looking.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await looking
+    assert seen == {(0, "candidate"), (99, "active")}
+
+
+async def test_a_refresh_that_was_cut_off_goes_on_after_its_last_range(
+    modelling: Modelling, active: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "AT_ONCE", 4)
+    modelling.service.clock.advance(timedelta(days=400))
+    answer = await modelling.client.post(f"/v1/segmentations/{active}/refresh")
+    path = answer.headers["location"]
+    job_id = UUID(path.rsplit("/", 1)[1])
+    cut_off = asyncio.create_task(modelling.runner.run(job_id))
+    async with asyncio.timeout(20):
+        while (await modelling.get(path))["progress"]["done"] < 8:
+            await asyncio.sleep(0)
+    cut_off.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await cut_off
+    job = await modelling.get(path)
+    assert job["status"] == "running"
+    moved = await query(modelling, select(memberships.c.customer_id).where(memberships.c.valid_to.is_not(None)))
+    assert 0 < len(moved) < CUSTOMERS
+    # A worker takes it over, an hour later.
+    modelling.service.clock.advance(timedelta(hours=1))
+    await modelling.runner.run(job_id)
+    assert (await modelling.get(path))["status"] == "succeeded"
+    instants = await query(
+        modelling, select(memberships.c.valid_to).where(memberships.c.valid_to.is_not(None)).distinct()
+    )
+    assert len(instants) == 2, "the ranges before the cut were not evaluated again"
+    assert await current(modelling) == await recomputed(modelling, modelling.state.clock.now())
+    await assert_ranges_are_sound(modelling)
+    # Everybody was evaluated when the refresh began, or later.
+    [row] = await query(modelling, select(segmentation_versions.c.refreshed_at))
+    assert row.refreshed_at == datetime(2027, 12, 6, 12, tzinfo=UTC)
+
+
+async def test_who_is_erased_during_an_activation_does_not_come_back(modelling: Modelling, beside: Database) -> None:
+    await modelling.service.push(*shop())
+    segmentation_id = await modelling.learn()
+    async with beside.write() as session:
+        # The activation reaches the point where it writes and finds the erasure before it.
+        await intake.lock_people(session)
+        activating = asyncio.create_task(modelling.start(segmentation_id, "activate"))
+        waiting = text("select count(*) from pg_locks where locktype = 'advisory' and not granted")
+        async with asyncio.timeout(20):
+            while not (await session.execute(waiting)).scalar_one():
+                await asyncio.sleep(0.01)
+        await erase(session, "C-24", secret=SECRET, now=modelling.state.clock.now())
+    assert (await activating)["entered"] == CUSTOMERS - 1
+    assert await query(modelling, select(memberships).where(memberships.c.customer_id == "C-24")) == []
+    await modelling.drain()
+    await assert_one_number(modelling)
+
+
+async def test_merging_and_erasing_keep_one_number(modelling: Modelling, active: str) -> None:
+    await modelling.client.post("/v1/customers/merge", json={"from": "C-23", "into": "C-24"})
+    assert (await modelling.client.delete("/v1/customers/C-22")).status_code == 200
+    await assert_one_number(modelling)
+    await modelling.drain()
+    await assert_one_number(modelling)
+    assert (
+        sum(each["size"] for each in (await modelling.get(f"/v1/segmentations/{active}"))["segments"]) == CUSTOMERS - 2
+    )
+
+
+def test_both_wings_mean_the_same_lock_of_people() -> None:
+    assert assignments.PRIVACY_LOCK == intake.PRIVACY_LOCK
+
+
+async def test_the_dirty_set_is_taken_in_bounded_parts_oldest_first(modelling: Modelling) -> None:
+    async with modelling.state.database.write() as session:
+        for batch in (["a", "b"], ["b", "c", "d"], ["e"], ["f"]):
+            await session.execute(insert(dirty_customers).values(customer_ids=batch))
+        take = assignments.take_dirty
+        assert await take(session, batches=10, customers_at_most=3) == ["a", "b", "c", "d"]
+        assert await take(session, batches=1, customers_at_most=3) == ["e"]
+        assert await take(session, batches=10, customers_at_most=3) == ["f"]
+        assert await take(session, batches=10, customers_at_most=3) == []
+
+
+def invoices(folder: Path) -> list[dict[str, Any]]:
+    """The invoices of online_retail as transactions: the sum of their lines, rounded half up; negative is a refund."""
+    lines: dict[str, list[Decimal]] = defaultdict(list)
+    about: dict[str, dict[str, str]] = {}
+    with gzip.open(folder / "online_retail" / "online_retail_2010_2011.csv.gz") as packed:
+        for row in csv.DictReader(io.TextIOWrapper(packed)):
+            lines[row["InvoiceNo"]].append(int(row["Quantity"]) * Decimal(row["UnitPrice"]))
+            about.setdefault(row["InvoiceNo"], row)
+    found = []
+    for invoice, amounts in lines.items():
+        total = sum(amounts).quantize(Decimal("0.01"), ROUND_HALF_UP)
+        row = about[invoice]
+        found.append(
+            transaction(
+                invoice,
+                customer_id=row["CustomerID"].removesuffix(".0") or None,
+                occurred_at=row["InvoiceDate"].replace(" ", "T") + "Z",
+                amount=str(abs(total)),
+                kind="refund" if total < 0 else "purchase",
+            )
+        )
+    return found
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+async def test_online_retail_has_the_published_quintiles(modelling: Modelling, real_data: Path) -> None:
+    rows = invoices(real_data)
+    for start in range(0, len(rows), 5_000):
+        assert not (await modelling.service.push(*rows[start : start + 5_000]))["rejected"]
+    segmentation_id = await modelling.learn_and_activate(as_of="2011-12-10T00:00:00Z")
+    found = await modelling.get(f"/v1/segmentations/{segmentation_id}")
+    reference = json.loads((real_data / "online_retail" / "reference.json").read_text())["rfm"]
+    edges = found["params"]["edges"]
+    published = reference["quantiles_20_40_60_80"]
+    assert edges["days_since_last_purchase"] == published["R"]
+    assert edges["purchase_count"] == published["F"]
+    # The reference gives three decimals.
+    assert edges["total_spend"] == pytest.approx(published["M"], abs=0.0005)
+    assert sum(each["size"] for each in found["segments"]) == reference["customers"]
+    await assert_one_number(modelling)
+    await assert_ranges_are_sound(modelling)
