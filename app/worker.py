@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.clock import SystemClock
 from app.config import Settings
 from app.db.engine import Database
-from app.db.migrate import current_revision, newest_revision
+from app.db.revisions import current_revision, newest_revision
 from app.jobs.compute import Compute
 from app.jobs.runtime import Handler, Runner
 from app.jobs.worker import queue_app, work

@@ -59,6 +59,7 @@ class _Connection(asyncio.Protocol):
             self._send()
 
     def connection_lost(self, error: Exception | None) -> None:
+        assert error is None, error
         if not self.closed.done():
             self.closed.set_result(None)
 

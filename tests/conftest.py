@@ -88,9 +88,12 @@ async def service(database_url: str, settings: Settings) -> AsyncIterator[Servic
     clock = FrozenClock(NOW)
     app = create_app(settings, database_url=database_url, secret=SECRET, clock=clock)
     transport = httpx.ASGITransport(app)
-    async with app.router.lifespan_context(app), httpx.AsyncClient(
-        transport=transport, base_url="http://tessera", headers={"Authorization": f"Bearer {ADMIN_KEY}"}
-    ) as client:
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(
+            transport=transport, base_url="http://tessera", headers={"Authorization": f"Bearer {ADMIN_KEY}"}
+        ) as client,
+    ):
         yield Service(app, client, clock, database_url)
 
 

@@ -163,14 +163,14 @@ def require_usable(url: str, *, migrates: bool) -> DatabaseState:
 
 def inspect(url: str) -> DatabaseState:
     """Look at a database. Raises what the driver raises when it cannot be reached."""
-    from app.db import migrate
     from app.db.compatibility import server_version
+    from app.db.revisions import current_revision, newest_revision
 
     async def look(session: "Session") -> tuple[int, str | None]:
-        return await server_version(session), await migrate.current_revision(session)
+        return await server_version(session), await current_revision(session)
 
     version, revision = in_transaction(url, look, writes=False)
-    return DatabaseState(version, revision, migrate.newest_revision())
+    return DatabaseState(version, revision, newest_revision())
 
 
 def in_transaction(url: str, work: Callable[["Session"], Awaitable[Result]], *, writes: bool) -> Result:

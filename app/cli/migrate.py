@@ -16,11 +16,12 @@ def migrate(
     """Bring the database to the newest schema, or to a given revision."""
     from app.cli.installation import database_of, inspect, load_settings, require_version
     from app.db import migrate as migrations
+    from app.db.revisions import revisions
 
     with database_of(load_settings()) as url:
         state = inspect(url)
         require_version(state)
-        known = migrations.revisions()
+        known = revisions()
         goal = state.newest if to == "head" else to
         if goal not in known:
             raise WrongUsage(f"there is no revision {goal}", remedy=f"known are {', '.join(known)}")

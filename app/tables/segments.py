@@ -1,14 +1,13 @@
 """Segmentations, their versions, their segments, and who was in which over which time."""
 
 from sqlalchemy import (
-    BigInteger,
     CheckConstraint,
     Column,
     Double,
     ForeignKey,
-    Identity,
     Index,
     Integer,
+    PrimaryKeyConstraint,
     Table,
     Text,
     UniqueConstraint,
@@ -86,9 +85,8 @@ segments = Table(
 memberships = Table(
     "memberships",
     metadata,
-    Column("membership_id", BigInteger, Identity(always=True), primary_key=True),
-    Column("segmentation_id", Uuid, nullable=False),
     identifier("customer_id"),
+    Column("segmentation_id", Uuid, nullable=False),
     Column("segment_id", Uuid, nullable=False),
     Column("version", Integer, nullable=False),
     instant("valid_from"),
@@ -97,6 +95,8 @@ memberships = Table(
     instant("evaluated_at"),
     Column("confidence", Double),
     document("reason"),
+    # The key is natural: a surrogate would be one more index to write when millions change.
+    PrimaryKeyConstraint("customer_id", "segmentation_id", "valid_from"),
     CheckConstraint("valid_to is null or valid_to > valid_from", name="range_forward"),
     Index(
         "ix_memberships_current",
@@ -105,6 +105,6 @@ memberships = Table(
         unique=True,
         postgresql_where=text("valid_to is null"),
     ),
-    Index("ix_memberships_segment", "segment_id", "customer_id", postgresql_include=["valid_from", "valid_to"]),
-    Index("ix_memberships_history", "customer_id", "segmentation_id", "valid_from", unique=True),
+    # Of open ranges only: closing one then writes no index but the key.
+    Index("ix_memberships_segment", "segment_id", "customer_id", postgresql_where=text("valid_to is null")),
 )

@@ -10,7 +10,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from app.db.compatibility import MINIMUM_VERSION, is_supported, server_version
 from app.db.engine import Database
-from app.db.migrate import current_revision, newest_revision
+from app.db.revisions import current_revision, newest_revision
 from app.web.answers import JSONAnswer
 
 ANSWER_WITHIN_SECONDS = 0.8

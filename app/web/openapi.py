@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 
 from app.web.auth import Require, authenticate
 from app.web.keys import SCOPES
+from app.web.paths import flattened
 from app.web.problems import Problem
 
 SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"basic": []}]
@@ -28,8 +29,8 @@ def scope_of(route: APIRoute) -> str | None:
 
 
 def api_routes(app: FastAPI) -> Iterator[APIRoute]:
-    """Every route of the API, however deep it is mounted."""
-    yield from (route for route in app.routes if isinstance(route, APIRoute))
+    """Every route of the API, in the order in which they are tried."""
+    yield from (route for route in flattened(app.routes) if isinstance(route, APIRoute))
 
 
 def document(app: FastAPI) -> dict[str, Any]:

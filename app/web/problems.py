@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from app import errors
 from app.db.failures import is_database_away
-from app.web.paths import identifier
+from app.web.paths import flattened, identifier
 
 MEDIA_TYPE = "application/problem+json"
 PROBLEM_TYPE = "urn:tessera:problem:"
@@ -142,7 +142,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 def _methods_at(request: Request) -> list[str]:
     """Every method that some route takes at this path; the framework knows only the route it tried last."""
-    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    routes = [route for route in flattened(request.app.routes) if isinstance(route, Route)]
     matching = [route for route in routes if route.path_regex.match(request.url.path)]
     return sorted({method for route in matching for method in route.methods or ()})
 

@@ -176,9 +176,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "memberships",
-        sa.Column("membership_id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
-        sa.Column("segmentation_id", sa.Uuid(), nullable=False),
         sa.Column("customer_id", sa.Text(collation="C"), nullable=False),
+        sa.Column("segmentation_id", sa.Uuid(), nullable=False),
         sa.Column("segment_id", sa.Uuid(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("valid_from", sa.DateTime(timezone=True), nullable=False),
@@ -190,7 +189,7 @@ def upgrade() -> None:
             "reason", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), server_default="{}", nullable=False
         ),
         sa.CheckConstraint("valid_to is null or valid_to > valid_from", name=op.f("ck_memberships_range_forward")),
-        sa.PrimaryKeyConstraint("membership_id", name=op.f("pk_memberships")),
+        sa.PrimaryKeyConstraint("customer_id", "segmentation_id", "valid_from", name=op.f("pk_memberships")),
     )
     op.create_index(
         "ix_memberships_current",
@@ -200,14 +199,11 @@ def upgrade() -> None:
         postgresql_where=sa.text("valid_to is null"),
     )
     op.create_index(
-        "ix_memberships_history", "memberships", ["customer_id", "segmentation_id", "valid_from"], unique=True
-    )
-    op.create_index(
         "ix_memberships_segment",
         "memberships",
         ["segment_id", "customer_id"],
         unique=False,
-        postgresql_include=["valid_from", "valid_to"],
+        postgresql_where=sa.text("valid_to is null"),
     )
     op.create_table(
         "privacy_state",
@@ -442,8 +438,7 @@ def downgrade() -> None:
     )
     op.drop_table("rejections")
     op.drop_table("privacy_state")
-    op.drop_index("ix_memberships_segment", table_name="memberships")
-    op.drop_index("ix_memberships_history", table_name="memberships")
+    op.drop_index("ix_memberships_segment", table_name="memberships", postgresql_where=sa.text("valid_to is null"))
     op.drop_index("ix_memberships_current", table_name="memberships", postgresql_where=sa.text("valid_to is null"))
     op.drop_table("memberships")
     op.drop_table("known_batches")

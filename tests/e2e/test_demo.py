@@ -13,21 +13,26 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pytest
 
+from app.cli.demo.shop import simulate
 from tests.support.processes import MARK, START_SECONDS, ServiceProcess, run, seconds_until, service, tessera
 
-pytestmark = pytest.mark.slow
+# Several starts in one test, beside other tests.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 # Enough customers for every campaign to find an audience.
 CUSTOMERS = 1_000
 LAST_LINE = "Ctrl-C stops it."
-# The promise to the reader of the documents is 30 s for the whole shop on a machine of its own.
-FRESH_START_SECONDS, SECOND_START_SECONDS = 60, 20
+# Issue 2 allows a fresh start 90 s, with the set-up before it. A second start loads nothing; what takes its time is
+# reading every module, on a machine that may be busy with other tests.
+FRESH_START_SECONDS, SECOND_START_SECONDS = 90, 45
 
 
 class DemoProcess(ServiceProcess):
@@ -106,6 +111,22 @@ def value_of(answer: dict[str, Any], metric: str) -> float:
     return float(row["value"])
 
 
+def figures_of(notes: dict[str, Any]) -> dict[str, float]:
+    """What the simulated shop itself says, in euros, each amount rounded half up after conversion."""
+    window = {name: date.fromisoformat(notes[name]) for name in ("start", "end")}
+    shop = simulate(notes["seed"], customers=notes["customers"], **window)
+    rows = shop.transactions
+    day = (rows.occurred_at.astype("datetime64[D]") - shop.season.first).astype(int)
+    # Rates have five decimals, so this is exact in integers.
+    rate = np.rint(shop.rates.in_euros(shop.season) * 100_000).astype(np.int64)[rows.currency, day]
+    cents = (rows.amount_minor * rate + 50_000) // 100_000
+    return {
+        "purchases": rows.purchases,
+        "refunds": int(cents[rows.is_refund].sum()) / 100,
+        "revenue_gross": int(cents[~rows.is_refund].sum()) / 100,
+    }
+
+
 @pytest.fixture(scope="module")
 def full_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home in which a demo was loaded and stopped."""
@@ -139,7 +160,9 @@ def test_from_nothing_to_answers_and_again_at_once(tmp_path: Path) -> None:
         assert len(buyers) >= 8
 
         everything = first.get("/v1/kpis?metric=purchases&metric=refunds&metric=revenue_gross")
-        assert 0 < value_of(everything, "refunds") < 0.1 * value_of(everything, "revenue_gross")
+        assert {metric: value_of(everything, metric) for metric in ("purchases", "refunds", "revenue_gross")} == (
+            figures_of(json.loads((home / "demo.json").read_text()))
+        )
         assert first.stop() == 0
         assert not first.left()
 
@@ -215,6 +238,7 @@ def test_a_home_with_real_customers_is_left_alone(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "the two would mix" in done.stderr
     assert not (home / "demo.json").exists()
+    assert " demo " not in run("keys", "list", home=home).stdout, "no key is left behind"
 
 
 def test_a_revoked_key_is_replaced(full_home: Path) -> None:

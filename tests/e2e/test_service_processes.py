@@ -6,7 +6,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,10 @@ if sys.platform != "linux":
 BACK_WITHIN_SECONDS = 30
 # The contract of /readyz.
 READY_ANSWERS_WITHIN_SECONDS = 1.0
+# Long enough to be caught in the act, a few batches of the import.
+IMPORTED_ROWS = 100_000
+# A worker is held dead after 8 s without a heartbeat, and that is looked at every 5 s; then the rest is imported.
+RESUMED_WITHIN_SECONDS = 60
 # Children read the end of a pipe; Postgres is given a fast shutdown with a checkpoint.
 GONE_WITHIN_SECONDS = 20
 
@@ -131,6 +135,31 @@ def test_kill_9_of_a_child_is_mended_without_refusing_a_connection(running: Serv
         assert client.get("/healthz").status_code == 200
     assert running.children("web") not in ([], web)
     seconds_until(lambda: running.children("worker") not in ([], worker), within=BACK_WITHIN_SECONDS)
+
+
+def test_a_job_of_a_killed_worker_goes_on_where_it_stood_and_counts_once(running: ServiceProcess) -> None:
+    head = "transaction_id,customer_id,occurred_at,amount,currency"
+    lines = [f"import-{row},C-{row % 997},2026-10-01T10:00:00Z,1.50,EUR" for row in range(IMPORTED_ROWS)]
+    with running.client() as client:
+        job = client.post(
+            "/v1/imports/transactions", content="\n".join([head, *lines]), headers={"Content-Type": "text/csv"}
+        ).headers["Location"]
+        seen: list[dict[str, Any]] = []
+
+        def follow(until: Callable[[dict[str, Any]], bool]) -> None:
+            def reached() -> bool:
+                seen.append(client.get(job).json())
+                return until(seen[-1])
+
+            seconds_until(reached, within=RESUMED_WITHIN_SECONDS)
+
+        follow(lambda found: found["progress"]["done"] > 0)
+        os.kill(running.children("worker")[0], signal.SIGKILL)
+        assert seen[-1]["status"] == "running"  # or the kill came too late to show anything
+        follow(lambda found: found["status"] not in ("queued", "running"))
+    done = [found["progress"]["done"] for found in seen]
+    assert done == sorted(done)
+    assert (seen[-1]["status"], seen[-1]["result"]["created"]) == ("succeeded", IMPORTED_ROWS), seen[-1]
 
 
 def test_a_hanging_postgres_is_told_within_a_second(running: ServiceProcess) -> None:

@@ -1,20 +1,27 @@
 """Importing files: what their rows become, and what damaged ones do not."""
 
+import asyncio
 import gzip
 import io
 import json
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from app.errors import InvalidInput, TesseraError, Unreadable
-from tests.support.imports import Importer, csv_of, importing
+from app.errors import InvalidInput, TesseraError, Unavailable, Unreadable
+from app.jobs import repository as jobs
+from app.jobs.queue import enqueue
+from app.records.imports.definitions import JOB_KIND
+from app.records.imports.options import Options
+from tests.support.imports import Importer, csv_of, importing, run_job
 
 pytestmark = pytest.mark.anyio
 
@@ -365,7 +372,7 @@ async def test_all_formats_give_what_csv_gives(importer: Importer, name: str) ->
     expected = await importer.everything()
     assert [row[1:3] for row in expected[:2]] == [("T-1", "17850.0"), ("T-2", None)]
     async with importer.database.write() as session:
-        await session.exec_driver_sql("truncate transactions, transaction_items, customers")
+        await session.exec_driver_sql("truncate transactions, transaction_items, customers cascade")
     await importer(FILES[name], name, timezone="Europe/Berlin")
     assert await importer.everything() == expected
 
@@ -427,6 +434,15 @@ async def test_customers_in_the_form_of_the_api_keep_their_types(importer: Impor
     await importer(as_ndjson([row]), "file.ndjson", records="customers")
     found = await importer.rows("select attributes, consent_profiling from customers")
     assert found == [({"age": 34, "tags": ["a"]}, True)]
+
+
+async def test_parts_of_a_document_are_put_into_the_whole(importer: Importer) -> None:
+    row = {"customer_id": "C-1", "attributes": {"age": 34, "plan": "old"}, "Plan": "new", "consent.marketing": "no"}
+    mapped = {"attributes.plan": "Plan"}
+    await importer(as_ndjson([row]), "file.ndjson", records="customers", columns=mapped)
+    await importer('customer_id,attributes\nC-2,"{""age"": 35}"\n', records="customers")
+    found = await importer.rows("select attributes, consent_marketing from customers order by customer_id")
+    assert found == [({"age": 34, "plan": "new"}, False), ({"age": 35}, None)]
 
 
 async def test_events_bring_properties_and_values(importer: Importer) -> None:
@@ -511,6 +527,14 @@ async def test_lines_of_ndjson_that_are_no_objects_are_refused_where_they_stand(
     ]
 
 
+async def test_what_an_unclosed_quotation_mark_swallows_is_refused_with_that_reason(importer: Importer) -> None:
+    row = f"C-1,{WHEN},1.00"
+    result = await importer(csv_of(FLAT, f"T-1,{row}", f'"T-2,{row}', f"T-3,{row}"))
+    assert (result["created"], result["reasons"]) == (1, {"unclosed_quote": 1})
+    kept = await importer.rows("select payload from rejections")
+    assert f"T-3,{row}" in json.loads(kept[0][0])["row"]
+
+
 @pytest.mark.parametrize("field", ["transaction_id", "customer_id", "channel"])
 async def test_text_that_cannot_be_stored_is_refused(importer: Importer, field: str) -> None:
     row = {"transaction_id": "T-1", "customer_id": "C-1", "occurred_at": WHEN, "amount": "1.00", "channel": "web"}
@@ -543,7 +567,7 @@ HOSTILE = {
     "cut.csv.gz": (gzip.compress(csv_of(FLAT, *[f"T-1,C-1,{WHEN},1"] * 9_999).encode())[:-200], "ends too early"),
     "junk.csv.gz": (b"\x1f\x8b" + bytes(range(256)), "gzip file is damaged"),
     "tail.csv.gz": (gzip.compress(csv_of(FLAT, f"T-1,C-1,{WHEN},1").encode()) + b"tail", "gzip file is damaged"),
-    "quote.csv": (csv_of(FLAT, '"T-1' + f",C-1,{WHEN},1\n" * 300_000).encode(), "never closed"),
+    "quote.csv": (csv_of(FLAT, '"T-1' + f",C-1,{WHEN},1\n" * 600_000).encode(), "never closed"),
     "long.csv": (FLAT.encode() + b"\n" + b"x" * 10_000_000, "line 2 is longer"),
     "long.ndjson": (b'{"a": "' + b"x" * 10_000_000 + b'"}\n', "line 1 is longer"),
 }
@@ -562,3 +586,89 @@ async def test_damage_at_the_end_of_a_file_stores_nothing_of_it(importer: Import
     with pytest.raises(TesseraError, match="line 25002"):
         await importer(csv_of(FLAT, *rows).encode() + b"T,\xff\xfe,,\n")
     assert await importer.rows("select count(*) from transactions") == [(0,)]
+
+
+# Jobs that are interrupted
+
+MANY = 70_000
+
+
+def many_rows() -> bytes:
+    bad = {15_000: "soon", 65_000: "later"}
+    rows = (f"T-{n:06},C-{n % 500},{bad.get(n, WHEN)},1.00" for n in range(MANY))
+    return csv_of(FLAT, *rows).encode()
+
+
+async def queued(importer: Importer, content: bytes) -> str:
+    arguments = {**Options("transactions", {}, currency="EUR").as_arguments(), "format": "csv"}
+    async with importer.database.write() as session:
+        job_id = await enqueue(session, JOB_KIND, arguments=arguments)
+        for piece in range(0, len(content), 1_000_000):
+            part = content[piece : piece + 1_000_000]
+            await jobs.add_upload_piece(session, job_id, piece=piece // 1_000_000, content=part)
+    return str(job_id)
+
+
+async def progress(importer: Importer) -> tuple[str, int]:
+    ((status, done),) = await importer.rows("select status, progress_done from jobs")
+    return status, done
+
+
+async def partly_done(importer: Importer) -> None:
+    """Wait until some of the job is committed and some is not."""
+    with anyio.fail_after(30):
+        while (await progress(importer))[1] == 0:
+            await anyio.sleep(0.002)
+    status, done = await progress(importer)
+    assert status == "running"
+    assert 0 < done < MANY
+
+
+async def test_an_import_goes_on_where_a_killed_worker_stopped(importer: Importer, database_url: str) -> None:
+    job_id = await queued(importer, many_rows())
+    command = [sys.executable, "-m", "tests.support.imports", database_url, job_id]
+    worker = await asyncio.create_subprocess_exec(*command, cwd=Path(__file__).parents[2])
+    try:
+        await partly_done(importer)
+    finally:
+        worker.kill()
+        await worker.wait()
+    ((stored,),) = await importer.rows("select count(*) from transactions")
+    await run_job(database_url, job_id)
+    ((status, attempts, result),) = await importer.rows("select status, attempts, result from jobs")
+    assert (status, attempts) == ("succeeded", 2)
+    counts = {"lines": MANY, "received": MANY, "created": MANY - 2, "duplicates": 0, "rejected": 2}
+    assert {name: result[name] for name in counts} == counts
+    assert [row["index"] for row in result["first_rejected"]] == [15_000, 65_000]
+    # What the first worker committed was neither counted twice nor refused twice.
+    assert 0 < stored < MANY - 2
+    assert await importer.rows("select count(*) from transactions") == [(MANY - 2,)]
+    assert await importer.rows("select count(*) from rejections") == [(2,)]
+    assert await importer.rows("select count(*) from job_uploads") == [(0,)]
+
+
+async def test_an_import_outlives_the_loss_of_its_connection(importer: Importer, database_url: str) -> None:
+    job_id = await queued(importer, many_rows())
+    running = asyncio.create_task(run_job(database_url, job_id))
+    await partly_done(importer)
+    async with importer.database.write() as session:
+        await session.exec_driver_sql(
+            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'test worker'"
+        )
+    with pytest.raises(Unavailable):
+        await running
+    await run_job(database_url, job_id)
+    assert await progress(importer) == ("succeeded", MANY)
+    assert await importer.rows("select count(*) from transactions") == [(MANY - 2,)]
+
+
+async def test_an_import_that_is_cancelled_keeps_what_it_stored(importer: Importer, database_url: str) -> None:
+    job_id = await queued(importer, many_rows())
+    running = asyncio.create_task(run_job(database_url, job_id))
+    await partly_done(importer)
+    async with importer.database.write() as session:
+        await session.exec_driver_sql("update jobs set cancel_requested = true")
+    await running
+    status, done = await progress(importer)
+    assert (status, done < MANY) == ("cancelled", True)
+    assert await importer.rows("select count(*) from transactions") == [(done - 1,)]

@@ -6,10 +6,12 @@ from uuid import uuid4
 import psycopg
 import pytest
 from alembic import command
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect
 
 from app.db import migrate
 from app.db.embedded import EmbeddedPostgres
+from app.db.revisions import MIGRATIONS, revisions
 from app.tables import metadata
 from tests.conftest import url_of
 
@@ -43,8 +45,9 @@ def test_up_down_and_up_again(empty_database: str) -> None:
 
 
 def test_every_revision_can_be_left_and_reached_alone(empty_database: str) -> None:
-    scripts = list(reversed(list(migrate.ScriptDirectory(str(migrate.MIGRATIONS)).walk_revisions())))
-    assert [script.revision for script in scripts] == [f"{number:04}" for number in range(1, len(scripts) + 1)]
+    scripts = list(reversed(list(ScriptDirectory(str(MIGRATIONS)).walk_revisions())))
+    numbers = [f"{number:04}" for number in range(1, len(scripts) + 1)]
+    assert [script.revision for script in scripts] == numbers == revisions()
     for script in scripts:
         migrate.upgrade(empty_database, revision=script.revision)
         migrate.downgrade(empty_database, revision=script.down_revision or "base")

@@ -1,15 +1,22 @@
 """Importing a file in a test: straight into a database, with everything that was said about it."""
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+import sys
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import text
 
+from app.clock import SystemClock
 from app.db.engine import Database
-from app.jobs.runtime import Step
+from app.jobs.compute import Compute
+from app.jobs.runtime import Runner, Step
+from app.records.imports.definitions import JOB_KIND
+from app.records.imports.jobs import import_handler
 from app.records.imports.options import Options, checked
 from app.records.imports.reading.files import format_of
 from app.records.imports.service import File, Surroundings, Tally, run
@@ -78,6 +85,17 @@ def csv_of(header: str, *rows: str) -> str:
     return "\n".join([header, *rows, ""])
 
 
-def pieces(content: bytes, size: int) -> Iterator[bytes]:
-    for start in range(0, len(content), size):
-        yield content[start : start + size]
+async def run_job(database_url: str, job_id: str) -> None:
+    """Run an import job to its end, as a worker does."""
+    database = Database(database_url, pool_size=2, statement_timeout_seconds=60, application="test worker")
+    compute = Compute(1)
+    handlers = {JOB_KIND: import_handler(SECRET)}
+    try:
+        await Runner(database, clock=SystemClock(), compute=compute, handlers=handlers).run(UUID(job_id))
+    finally:
+        compute.close()
+        await database.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(run_job(*sys.argv[1:]))

@@ -24,6 +24,7 @@ START_SECONDS = 90
 # The service's own patience: requests, jobs, then the database.
 STOP_SECONDS = 60
 READY = re.compile(r"Tessera is ready at http://127\.0\.0\.1:(\d+) ")
+DEFAULTS = {"TESSERA_ADMIN_KEY": ADMIN_KEY, "TESSERA_LOG_LEVEL": "warning"}
 # Names the processes of one service to the tests, whatever became of their parents.
 MARK = "TESSERA_TEST_SERVICE"
 # Settings of whoever runs the tests, and the wish for no compiled modules, which costs each start seconds.
@@ -72,7 +73,7 @@ class ServiceProcess:
             str(port),
             *options,
             home=home,
-            **{MARK: self._mark, "TESSERA_ADMIN_KEY": ADMIN_KEY, "TESSERA_LOG_LEVEL": "warning", **environment},
+            **{MARK: self._mark, **DEFAULTS, **environment},
         )
         self.said: list[str] = []
         self.port = port
@@ -99,9 +100,8 @@ class ServiceProcess:
         return f"http://127.0.0.1:{self.port}"
 
     def client(self, **options: Any) -> httpx.Client:
-        return httpx.Client(
-            base_url=self.url, headers={"Authorization": f"Bearer {ADMIN_KEY}"}, **{"timeout": 30, **options}
-        )
+        headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
+        return httpx.Client(base_url=self.url, **{"timeout": 30, "headers": headers, **options})
 
     def children(self, role: str) -> list[int]:
         """Pids of the processes below it that run as `web` or `worker`."""
@@ -142,6 +142,14 @@ class ServiceProcess:
         self.process.send_signal(number)
         return self.process.wait(STOP_SECONDS)
 
+    @contextmanager
+    def stopped(self) -> Iterator["ServiceProcess"]:
+        """Stop it at the end of the block unless it was before."""
+        try:
+            yield self
+        finally:
+            self.finish()
+
     def finish(self) -> None:
         if self.process.poll() is None:
             self.stop()
@@ -154,11 +162,8 @@ class ServiceProcess:
 @contextmanager
 def service(home: Path, *options: str, port: int = 0, **environment: str) -> Iterator[ServiceProcess]:
     """A ready service, stopped at the end of the block unless it was before."""
-    process = ServiceProcess(home, *options, port=port, **environment)
-    try:
+    with ServiceProcess(home, *options, port=port, **environment).stopped() as process:
         yield process.wait_ready()
-    finally:
-        process.finish()
 
 
 def seconds_until(condition: Callable[[], object], *, within: float) -> float:

@@ -18,5 +18,5 @@ def shop(customers: int = CUSTOMERS) -> list[dict[str, Any]]:
             amount=f"{10 + customer}.00",
         )
         for customer in range(customers)
-        for purchase in range(1 + customer // 2)
+        for purchase in range(1 + customer * 12 // (customers - 1))
     ]

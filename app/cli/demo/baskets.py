@@ -38,7 +38,7 @@ class Baskets:
     lines: Lines
 
 
-def fill(streams: Streams, orders: Orders, customers: Customers, *, latents: Latents, factor: Floats) -> Baskets:
+def fill(streams: Streams, orders: Orders, *, customers: Customers, latents: Latents, factor: Floats) -> Baskets:
     """Fill the basket of every order; `factor` raises what it is expected to be worth.
 
     Given the customer, the expected amount is exactly mean_spend x factor x list ratio, and the expected margin that
@@ -47,20 +47,20 @@ def fill(streams: Streams, orders: Orders, customers: Customers, *, latents: Lat
     rng = streams.of("baskets")
     known = orders.customer != GUEST
     who = np.where(known, orders.customer, 0)
-    passing = pick(rng, world.COUNTRY_WEIGHTS, len(orders)) == world.COUNTRIES.index("GB")
+    passing = pick(rng, world.COUNTRY_WEIGHTS, size=len(orders)) == world.COUNTRIES.index("GB")
     currency = np.where(known, customers.currency[who], passing).astype(np.int8)
     mean = np.where(known, latents.mean_spend[who], mean_spends(rng, len(orders)))
     worth = rng.gamma(world.SPEND_P, 1 / world.SPEND_P, len(orders)) * mean * factor
     target = worth * 100 * np.array(world.LIST_RATIOS)[currency]
 
     owner, line_target = _split(rng, target)
-    step, quantity, price = _priced(rng, line_target, currency[owner])
+    step, quantity, price = _priced(rng, line_target, currency=currency[owner])
     kept = _at_least_one(owner, quantity > 0)
     owner, step, price = owner[kept], step[kept], price[kept]
     quantity = np.maximum(quantity[kept], 1)
 
-    favourite = np.where(known, latents.favourite[who], pick(rng, world.CATEGORY_WEIGHTS, len(orders)))[owner]
-    any_category = pick(rng, world.CATEGORY_WEIGHTS, owner.size)
+    favourite = np.where(known, latents.favourite[who], pick(rng, world.CATEGORY_WEIGHTS, size=len(orders)))[owner]
+    any_category = pick(rng, world.CATEGORY_WEIGHTS, size=owner.size)
     category = np.where(rng.random(owner.size) < FAVOURITE_SHARE, favourite, any_category)
     value = quantity * price
     margin = np.bincount(owner, value * np.array(world.CATEGORY_MARGIN_RATES)[category], len(orders))
@@ -79,13 +79,13 @@ def fill(streams: Streams, orders: Orders, customers: Customers, *, latents: Lat
 
 def _split(rng: np.random.Generator, target: Floats) -> tuple[Integers, Floats]:
     """The lines of the baskets: whose they are, and what each should be worth."""
-    count = pick(rng, LINES_WEIGHTS, target.size) + 1
+    count = pick(rng, LINES_WEIGHTS, size=target.size) + 1
     owner = np.repeat(np.arange(target.size), count)
     share = rng.gamma(EVENNESS, 1.0, owner.size)
     return owner, target[owner] * share / np.bincount(owner, share, target.size)[owner]
 
 
-def _priced(rng: np.random.Generator, target: Floats, currency: Codes) -> tuple[Integers, Integers, Integers]:
+def _priced(rng: np.random.Generator, target: Floats, *, currency: Codes) -> tuple[Integers, Integers, Integers]:
     """Price point, quantity and unit price of each line; the value is expected to be the target.
 
     A target between two price points takes one of them, the nearer the likelier. Below the cheapest, either the

@@ -68,7 +68,7 @@ def known_of(rows: Transactions, customers: Customers, *, latents: Latents, left
 
 
 def _channels(rng: np.random.Generator, size: int) -> Codes:
-    return np.array(VISIT_CHANNELS, np.int8)[pick(rng, VISIT_CHANNEL_WEIGHTS, size)]
+    return np.array(VISIT_CHANNELS, np.int8)[pick(rng, VISIT_CHANNEL_WEIGHTS, size=size)]
 
 
 def _shopping(rng: np.random.Generator, known: Known) -> list[Part]:
@@ -110,7 +110,7 @@ def _advertisements(rng: np.random.Generator, known: Known) -> list[Part]:
     customer = np.repeat(np.arange(count.size), count)
     day = created[customer] + rng.random(customer.size) * (season.days - created[customer])
     seen = np.maximum(season.seconds(day), known.created[customer])
-    channel = np.array(AD_CHANNELS, np.int8)[pick(rng, AD_WEIGHTS, customer.size)]
+    channel = np.array(AD_CHANNELS, np.int8)[pick(rng, AD_WEIGHTS, size=customer.size)]
     click = Part(CLICK, customer, seen + rng.integers(2, 40, customer.size), channel=channel)
     return [Part(IMPRESSION, customer, seen, channel=channel), click.where(rng.random(customer.size) < CLICK_RATE)]
 

@@ -60,12 +60,12 @@ def rates(streams: Streams, season: Season) -> Rates:
     on = days[np.is_busday(days)]
     walks = {}
     for origin, target, centre, volatility in WALKS:
-        walks[origin, target] = centre * np.exp(_walk(streams.of(f"{origin}{target}"), on.size, volatility))
+        walks[origin, target] = centre * np.exp(_walk(streams.of(f"{origin}{target}"), on.size, volatility=volatility))
     walks["GBP", "USD"] = walks["GBP", "EUR"] * walks["EUR", "USD"]
     return Rates(on, tuple(walks), np.asarray(np.round(np.stack(list(walks.values())), RATE_DECIMALS), float))
 
 
-def _walk(rng: np.random.Generator, size: int, volatility: float) -> Floats:
+def _walk(rng: np.random.Generator, size: int, *, volatility: float) -> Floats:
     steps = rng.normal(0.0, volatility, size)
     path, at = np.empty(size), 0.0
     for day, step in enumerate(steps):

@@ -99,7 +99,7 @@ def _planned(season: Season) -> Iterator[Campaign]:
 
 
 def run(
-    streams: Streams, customers: Customers, latents: Latents, *, base: Baseline, season: Season
+    streams: Streams, customers: Customers, *, latents: Latents, base: Baseline, season: Season
 ) -> tuple[list[Campaign], Assignments, Orders]:
     """Choose, assign by lot, and let the treated buy more. Returns also the orders induced."""
     campaigns: list[Campaign] = []
@@ -107,20 +107,20 @@ def run(
     induced = [orders_of(np.empty(0, np.int64), np.empty(0))]
     for campaign in planned(season):
         rng = streams.of(campaign.campaign_id)
-        audience = _audience(campaign, customers, [base.orders, *induced])
+        audience = _audience(campaign, customers, orders=[base.orders, *induced])
         if audience.size < SMALLEST_AUDIENCE:
             continue
         treated = rng.random(audience.size) >= campaign.plan.holdout_share
         chosen.append(audience)
         arms.append(treated)
-        extra = _induced(rng, campaign, audience[treated], latents=latents, left=base.left, season=season)
+        extra = _induced(rng, campaign, treated=audience[treated], latents=latents, left=base.left, season=season)
         induced.append(orders_of(*extra, induced_by=len(campaigns)))
         campaigns.append(campaign)
     position = np.repeat(np.arange(-1, len(campaigns), dtype=np.int8), [each.size for each in chosen])
     return campaigns, Assignments(position, np.concatenate(chosen), np.concatenate(arms)), together(induced)
 
 
-def _audience(campaign: Campaign, customers: Customers, orders: Sequence[Orders]) -> Integers:
+def _audience(campaign: Campaign, customers: Customers, *, orders: Sequence[Orders]) -> Integers:
     """Customers who bought before the campaign and agree to marketing; for `lapsed` not within the last days."""
     last = np.full(len(customers), -np.inf)
     for part in orders:
@@ -133,8 +133,8 @@ def _audience(campaign: Campaign, customers: Customers, orders: Sequence[Orders]
 def _induced(
     rng: np.random.Generator,
     campaign: Campaign,
-    treated: Integers,
     *,
+    treated: Integers,
     latents: Latents,
     left: Floats,
     season: Season,
@@ -152,19 +152,19 @@ def _induced(
     return customer, season.calendar(busy)
 
 
-def spend_factor(campaigns: Sequence[Campaign], assignments: Assignments, orders: Orders, *, customers: int) -> Floats:
+def spend_factor(campaigns: Sequence[Campaign], assignments: Assignments, *, orders: Orders, customers: int) -> Floats:
     """By what each order is worth more than without campaigns."""
     factor = np.ones(len(orders))
     for position, campaign in enumerate(campaigns):
         if campaign.plan.spend_lift:
-            factor[treated_orders(position, campaign, assignments, orders=orders, customers=customers)] *= (
+            factor[treated_orders(position, campaign, assignments=assignments, orders=orders, customers=customers)] *= (
                 1 + campaign.plan.spend_lift
             )
     return factor
 
 
 def treated_orders(
-    position: int, campaign: Campaign, assignments: Assignments, *, orders: Orders, customers: int
+    position: int, campaign: Campaign, *, assignments: Assignments, orders: Orders, customers: int
 ) -> Flags:
     """Which orders the treated made while the campaign ran."""
     chosen, treated = assignments.of(position)

@@ -46,14 +46,14 @@ class Api:
     def get(self, path: str) -> Any:
         return self.call("GET", path)
 
-    def call(self, method: str, path: str, body: Any = None) -> Any:
+    def call(self, method: str, path: str, *, body: Any = None) -> Any:
         """The answer as Python values. A service that is away or busy is waited for, for a while."""
         headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
         sent = None if body is None else orjson.dumps(body)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not self._is_stopping():
             try:
-                status, answer = self._exchange(method, path, sent, headers=headers)
+                status, answer = self._exchange(method, path, body=sent, headers=headers)
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
                 if time.monotonic() > deadline:
@@ -64,7 +64,7 @@ class Api:
             time.sleep(PAUSE_SECONDS)
         raise Stopping
 
-    def _exchange(self, method: str, path: str, body: bytes | None, *, headers: dict[str, str]) -> tuple[int, bytes]:
+    def _exchange(self, method: str, path: str, *, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
         self._connection.request(method, path, body, headers)
         with self._connection.getresponse() as response:
             return response.status, response.read()

@@ -49,7 +49,7 @@ def demo(
 
         def fill(orders: "Orders") -> None:
             url = orders["database_url"]
-            typer.echo(prepare(settings.home, notes, api, database_url=url, is_new=known is None))
+            typer.echo(prepare(settings.home, notes, api=api, database_url=url, is_new=known is None))
 
         background = Background(fill, stays=not once)
         run(settings, [Child("web", listener=listener), Child("worker")], on_ready=background.start, signals=signals)

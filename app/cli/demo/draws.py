@@ -24,7 +24,7 @@ class Streams:
         return np.random.default_rng([self.seed, zlib.crc32(name.encode())])
 
 
-def pick(rng: np.random.Generator, weights: Sequence[float], size: int) -> Codes:
+def pick(rng: np.random.Generator, weights: Sequence[float], *, size: int) -> Codes:
     """Positions drawn by weight."""
     edges = np.cumsum(weights) / np.sum(weights)
     return np.searchsorted(edges[:-1], rng.random(size), side="right").astype(np.int8)

@@ -2,8 +2,9 @@
 
 import os
 import signal
-import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from app.cli.demo.client import Api, KeyRefused, Stopping
 from app.cli.demo.guide import guide
 from app.cli.demo.notes import Notes
 from app.cli.demo.progress import step
-from app.cli.failures import WrongUsage, say
+from app.cli.failures import CommandFailed, WrongUsage, say
 
 if TYPE_CHECKING:
     from app.cli.orders import Orders
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 SCOPES = ("ingest", "customers:read", "segments:read", "segments:write", "kpis:read", "roi:read", "roi:write")
 TWO_YEARS = timedelta(days=730)
-END_SECONDS = 10.0
 
 
 def noted(home: Path, *, seed: int | None, customers: int | None) -> Notes | None:
@@ -52,31 +52,20 @@ def begun(*, seed: int | None, customers: int | None) -> Notes:
     )
 
 
-def let_in(database_url: str, key: str) -> None:
-    """Make the demo's key known to the service, if it is not."""
-    from app.cli.installation import in_transaction
-
-    async def accept(session: "Session") -> None:
-        from app.operations.keys import repository
-        from app.web.keys import fingerprint, hint
-
-        await repository.create_unless_known(
-            session, name="demo", digest=fingerprint(key), hint=hint(key), scopes=sorted(SCOPES)
-        )
-
-    in_transaction(database_url, accept, writes=True)
-
-
-def prepare(home: Path, notes: Notes, api: Api, *, database_url: str, is_new: bool) -> str:
+def prepare(home: Path, notes: Notes, *, api: Api, database_url: str, is_new: bool) -> str:
     """Bring the service to where the demo is complete, from wherever it stands. Returns what to tell."""
     from app.cli.demo import load
 
-    api, notes = _admitted(api, notes, database_url=database_url)
-    if is_new:
-        load.require_empty(api)
-    elif load.is_empty(api):
-        notes = notes.emptied()  # the database was removed and made anew
+    empty = is_empty(database_url)
+    if is_new and not empty:
+        raise CommandFailed(
+            "this installation already holds customers, and the demo's are simulated: the two would mix",
+            remedy="give the demo a home of its own: TESSERA_HOME=.tessera-demo tessera demo",
+        )
+    if empty:
+        notes = notes.emptied()  # of an older demo whose database was removed, the key is all that is left
     notebook.write(home, notes)
+    api, notes = admitted(home, notes, api=api, database_url=database_url)
     if not notes.is_full:
         from app.cli.demo.shop import simulate
 
@@ -85,10 +74,22 @@ def prepare(home: Path, notes: Notes, api: Api, *, database_url: str, is_new: bo
         notes = notes.full(load.fill(api, shop))
     segmentation = load.segment(api)
     notebook.write(home, notes)
-    return guide(api, notes, segmentation)
+    return guide(api, notes, segmentation=segmentation)
 
 
-def _admitted(api: Api, notes: Notes, *, database_url: str) -> tuple[Api, Notes]:
+def is_empty(database_url: str) -> bool:
+    """Whether nobody was ever pushed. Asked of the database: a stranger's service is given no key to ask it."""
+    from app.cli.installation import in_transaction
+
+    async def look(session: "Session") -> bool:
+        from app.records.customers import repository
+
+        return not await repository.page(session, limit=1, after=None)
+
+    return in_transaction(database_url, look, writes=False)
+
+
+def admitted(home: Path, notes: Notes, *, api: Api, database_url: str) -> tuple[Api, Notes]:
     """A client that the service lets in: with the key noted, or a new one when that was revoked."""
     from app.web.keys import new_key
 
@@ -98,36 +99,49 @@ def _admitted(api: Api, notes: Notes, *, database_url: str) -> tuple[Api, Notes]
     except KeyRefused:
         say("the demo's key was revoked; making a new one")
         notes = notes.with_key(new_key())
+        notebook.write(home, notes)
         let_in(database_url, notes.key)
         api = api.with_key(notes.key)
     return api, notes
 
 
+def let_in(database_url: str, key: str) -> None:
+    """Make the key known to the service, unless it is."""
+    from app.cli.installation import in_transaction
+
+    async def accept(session: "Session") -> None:
+        from app.operations.audit import repository as audit
+        from app.operations.keys import repository
+        from app.web.keys import fingerprint, hint
+
+        await repository.create_unless_known(
+            session, name="demo", digest=fingerprint(key), hint=hint(key), scopes=sorted(SCOPES)
+        )
+        await audit.record(session, action="tessera demo", subject=hint(key))
+
+    in_transaction(database_url, accept, writes=True)
+
+
 class Background:
-    """Work beside the service. If it fails, or when the service is not to stay, the service is asked to stop."""
+    """Work beside the service. When it fails, or the service is not to stay, the service is asked to stop."""
 
     def __init__(self, work: Callable[["Orders"], None], *, stays: bool) -> None:
         self._work, self._stays = work, stays
-        self._error: Exception | None = None
-        self._thread: threading.Thread | None = None
+        self._done: Future[None] | None = None
 
     def start(self, orders: "Orders") -> None:
-        self._thread = threading.Thread(target=self._run, args=(orders,), daemon=True)
-        self._thread.start()
+        pool = ThreadPoolExecutor(max_workers=1)
+        self._done = pool.submit(self._work, orders)
+        self._done.add_done_callback(self._over)
+        pool.shutdown(wait=False)
 
     def end(self) -> None:
-        """Wait until the work has noticed that it is to stop; raise what made it fail."""
-        if self._thread is not None:
-            self._thread.join(END_SECONDS)
-        if self._error is not None:
-            raise self._error
+        """Wait until the work has ended or noticed that it is to stop; raise what made it fail."""
+        if self._done is not None:
+            with suppress(Stopping):
+                self._done.result()
 
-    def _run(self, orders: "Orders") -> None:
-        try:
-            self._work(orders)
-        except Stopping:
-            return
-        except Exception as error:  # handed to the main thread, which raises it
-            self._error = error
-        if self._error is not None or not self._stays:
+    def _over(self, done: Future[None]) -> None:
+        error = done.exception()
+        if not isinstance(error, Stopping) and (error is not None or not self._stays):
             os.kill(os.getpid(), signal.SIGTERM)

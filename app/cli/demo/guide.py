@@ -8,7 +8,7 @@ from app.cli.demo.notes import Notes
 BEST_SEGMENT = "champions"
 
 
-def guide(api: Api, notes: Notes, segmentation: dict[str, Any]) -> str:
+def guide(api: Api, notes: Notes, *, segmentation: dict[str, Any]) -> str:
     """The text, with calls that work as they stand."""
     segment = best_segment(segmentation)
     members = api.get(f"/v1/segments/{segment['segment_id']}/members?limit=1")["data"]

@@ -25,7 +25,7 @@ def push(api: Api, shipment: Shipment) -> None:
     """Push the rows of one kind in batches. Raises CommandFailed when the service refuses one of them."""
     with step(shipment.name.replace("rates", "exchange rates"), shipment.size) as advance:
         for rows, body in shipment.bodies(BATCH):
-            answer = api.call(shipment.method, shipment.path, body)
+            answer = api.call(shipment.method, shipment.path, body=body)
             if refused := answer["rejected"]:
                 first = refused[0]
                 raise CommandFailed(
@@ -34,19 +34,6 @@ def push(api: Api, shipment: Shipment) -> None:
                     remedy="start the demo in a home of its own: TESSERA_HOME=.tessera-demo tessera demo",
                 )
             advance(rows)
-
-
-def require_empty(api: Api) -> None:
-    """Refuse a service that holds customers already: simulated rows must not mix with real ones."""
-    if not is_empty(api):
-        raise CommandFailed(
-            "this installation already holds customers, and the demo's are simulated: the two would mix",
-            remedy="give the demo a home of its own: TESSERA_HOME=.tessera-demo tessera demo",
-        )
-
-
-def is_empty(api: Api) -> bool:
-    return not api.get("/v1/customers?limit=1")["data"]
 
 
 def segment(api: Api) -> dict[str, Any]:
@@ -66,7 +53,7 @@ def segment(api: Api) -> dict[str, Any]:
 def train(api: Api) -> dict[str, Any]:
     """The trained segmentation. A start that was interrupted may have asked for it already."""
     try:
-        api.finished(api.call("POST", "/v1/segmentations", SEGMENTATION)["id"])
+        api.finished(api.call("POST", "/v1/segmentations", body=SEGMENTATION)["id"])
     except AlreadyThere:
         return api.eventually(lambda: find_segmentation(api), what="the segmentation asked for before")
     found = find_segmentation(api)

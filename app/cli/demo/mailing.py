@@ -32,8 +32,8 @@ class Mailing:
 def mailing(
     streams: Streams,
     campaigns: Sequence[Campaign],
-    assignments: Assignments,
     *,
+    assignments: Assignments,
     orders: Orders,
     left: Floats,
     season: Season,
@@ -48,19 +48,19 @@ def mailing(
         people = chosen[treated]
         sent = campaign.first_day * DAY + SENT_FROM + rng.integers(0, SENDING_TAKES, people.size)
         alive = left[people] > season.clock[campaign.first_day]
-        bought = _first_induced(position, orders, second, customers=left.size)[people]
+        bought = _first_induced(position, orders, second=second, customers=left.size)[people]
         opened, clicked = _reactions(rng, sent, alive=alive, bought=bought)
         for kind, at in ((EMAIL_SENT, sent), (EMAIL_OPEN, opened), (EMAIL_CLICK, clicked)):
             did = at != NOT_CLICKED
             parts.append(Part(kind, people[did], at[did], channel=world.EMAIL, campaign=position))
         by_customer = np.full(left.size + 1, NOT_CLICKED)
         by_customer[people] = clicked
-        during = treated_orders(position, campaign, assignments, orders=orders, customers=left.size)
+        during = treated_orders(position, campaign, assignments=assignments, orders=orders, customers=left.size)
         credited[during & (second >= by_customer[orders.customer])] = position
     return Mailing(parts, credited)
 
 
-def _first_induced(position: int, orders: Orders, second: Integers, *, customers: int) -> Integers:
+def _first_induced(position: int, orders: Orders, *, second: Integers, customers: int) -> Integers:
     """When each customer first bought because of the campaign."""
     first = np.full(customers, NOT_CLICKED)
     rows = orders.induced_by == position

@@ -58,26 +58,26 @@ class Latents:
         return np.asarray(FAVOURITE_SHARE * rates[self.favourite] + (1 - FAVOURITE_SHARE) * (rates @ weights))
 
 
-def people(streams: Streams, size: int, season: Season) -> tuple[Customers, Latents]:
+def people(streams: Streams, size: int, *, season: Season) -> tuple[Customers, Latents]:
     """Draw the customers and their truth."""
-    latents = _latents(streams.of("latents"), size, season)
+    latents = _latents(streams.of("latents"), size, season=season)
     rng = streams.of("customers")
     customers = Customers(
         created_at=season.instants(season.seconds(latents.created)),
-        country=pick(rng, world.COUNTRY_WEIGHTS, size),
+        country=pick(rng, world.COUNTRY_WEIGHTS, size=size),
         age_band=pick_tilted(rng, world.AGE_WEIGHTS, tilts=world.AGE_TILTS, ranks=ranks_of(latents.mean_spend)),
         acquisition_channel=pick_tilted(
             rng, world.ACQUISITION_WEIGHTS, tilts=world.ACQUISITION_TILTS, ranks=ranks_of(latents.purchase_rate)
         ),
-        sales_channel=pick(rng, world.SALES_CHANNEL_WEIGHTS, size),
+        sales_channel=pick(rng, world.SALES_CHANNEL_WEIGHTS, size=size),
         marketing_consent=rng.random(size) < world.MARKETING_CONSENT_SHARE,
         profiling_consent=rng.random(size) < world.PROFILING_CONSENT_SHARE,
     )
     return customers, latents
 
 
-def _latents(rng: np.random.Generator, size: int, season: Season) -> Latents:
-    created = _arrivals(rng, size, season)
+def _latents(rng: np.random.Generator, size: int, *, season: Season) -> Latents:
+    created = _arrivals(rng, size, season=season)
     at_once = rng.random(size) < BUYS_AT_ONCE_SHARE
     minutes = 3 + rng.exponential(MINUTES_TO_CHECKOUT, size)
     lag = np.where(at_once, minutes / 1_440, rng.exponential(DAYS_TO_FIRST_PURCHASE, size) + 0.01)
@@ -86,7 +86,7 @@ def _latents(rng: np.random.Generator, size: int, season: Season) -> Latents:
         purchase_rate=rng.gamma(world.BUYING_R, 1 / world.BUYING_ALPHA, size) / 7,
         dropout=rng.beta(world.DROPOUT_A, world.DROPOUT_B, size),
         mean_spend=mean_spends(rng, size),
-        favourite=pick(rng, world.CATEGORY_WEIGHTS, size),
+        favourite=pick(rng, world.CATEGORY_WEIGHTS, size=size),
         created=created,
         first_purchase=np.where(first < season.days, first, np.inf),
     )
@@ -97,7 +97,7 @@ def mean_spends(rng: np.random.Generator, size: int) -> Floats:
     return np.asarray(world.SPEND_P / rng.gamma(world.SPEND_Q, 1 / world.SPEND_GAMMA, size))
 
 
-def _arrivals(rng: np.random.Generator, size: int, season: Season) -> Floats:
+def _arrivals(rng: np.random.Generator, size: int, *, season: Season) -> Floats:
     """When each customer comes, ascending: more in the season, and in the rush after the opening."""
     middle = np.arange(season.days) + 0.5
     weight = np.diff(season.clock) * (1 + RUSH * np.exp(-middle / RUSH_DAYS))

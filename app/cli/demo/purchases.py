@@ -33,7 +33,7 @@ class Baseline:
     left: Floats
 
 
-def baseline(streams: Streams, latents: Latents, season: Season) -> Baseline:
+def baseline(streams: Streams, latents: Latents, *, season: Season) -> Baseline:
     """First and repeat purchases of every customer, in no order.
 
     Repeat purchases follow at exponential gaps of busy time; after each of them some leave for good.

@@ -21,7 +21,7 @@ class Refunds:
     share: Floats
 
 
-def refunds(streams: Streams, purchase_second: Integers, season: Season) -> Refunds:
+def refunds(streams: Streams, purchase_second: Integers, *, season: Season) -> Refunds:
     """Draw refunds of purchases; those due after the season's end have not happened yet."""
     rng = streams.of("refunds")
     purchase = np.flatnonzero(rng.random(purchase_second.size) < world.REFUND_RATE)

@@ -74,16 +74,16 @@ def simulate(
     if customers < 1 or (end - start).days < FEWEST_DAYS:
         raise ValueError(f"a shop needs a customer and {FEWEST_DAYS} days")
     streams, calendar = Streams(seed), season(start, end)
-    persons, latents = people.people(streams, customers, calendar)
-    base = purchases.baseline(streams, latents, calendar)
-    found, assignments, induced = campaigns.run(streams, persons, latents, base=base, season=calendar)
+    persons, latents = people.people(streams, customers, season=calendar)
+    base = purchases.baseline(streams, latents, season=calendar)
+    found, assignments, induced = campaigns.run(streams, persons, latents=latents, base=base, season=calendar)
     guests = purchases.guests(streams, calendar, known=len(base.orders) + len(induced))
     orders = purchases.together([base.orders, induced, guests])
-    mails = mailing.mailing(streams, found, assignments, orders=orders, left=base.left, season=calendar)
-    factor = campaigns.spend_factor(found, assignments, orders, customers=customers)
-    filled = baskets.fill(streams, orders, persons, latents=latents, factor=factor)
-    bought = _bought(streams, persons, orders, filled=filled, credited=mails.credited, season=calendar)
-    rows = transactions(bought, refunds.refunds(streams, bought.second, calendar), calendar)
+    mails = mailing.mailing(streams, found, assignments=assignments, orders=orders, left=base.left, season=calendar)
+    factor = campaigns.spend_factor(found, assignments, orders=orders, customers=customers)
+    filled = baskets.fill(streams, orders, customers=persons, latents=latents, factor=factor)
+    bought = _bought(streams, persons, orders=orders, filled=filled, credited=mails.credited, season=calendar)
+    rows = transactions(bought, refunds.refunds(streams, bought.second, season=calendar), season=calendar)
     deeds = behaviour(streams, known_of(rows, persons, latents=latents, left=base.left, season=calendar))
     costs = (*books.running_costs(streams, calendar, customers=customers), *campaign_costs(found, assignments))
     rates = books.rates(streams, calendar)
@@ -101,21 +101,23 @@ def simulate(
         rates=rates,
         latents=latents,
         left=base.left,
-        truths=tuple(truth(world, each, assignments, position=p, costs=costs) for p, each in enumerate(found)),
+        truths=tuple(
+            truth(world, each, assignments=assignments, position=p, costs=costs) for p, each in enumerate(found)
+        ),
     )
 
 
 def _bought(
     streams: Streams,
     persons: Customers,
-    orders: Orders,
     *,
+    orders: Orders,
     filled: Baskets,
     credited: Codes,
     season: Season,
 ) -> Purchases:
     caused = orders.induced_by != NO_CAMPAIGN
-    channel = sales_channels(streams, orders.customer, persons, induced=caused)
+    channel = sales_channels(streams, orders.customer, customers=persons, induced=caused)
     return Purchases(orders.customer, season.seconds(orders.day), filled, channel, credited)
 
 

@@ -48,10 +48,10 @@ class Transactions:
         return self.refunds >= 0
 
 
-def sales_channels(streams: Streams, customer: Integers, customers: Customers, *, induced: Flags) -> Codes:
+def sales_channels(streams: Streams, customer: Integers, *, customers: Customers, induced: Flags) -> Codes:
     """Where each purchase was made; what a mail induces is bought online."""
     rng = streams.of("sales channels")
-    anywhere = pick(rng, world.SALES_CHANNEL_WEIGHTS, customer.size)
+    anywhere = pick(rng, world.SALES_CHANNEL_WEIGHTS, size=customer.size)
     usual = (customer != GUEST) & (rng.random(customer.size) < USUAL_CHANNEL_SHARE)
     position = np.where(usual, customers.sales_channel[customer], anywhere)
     channel = np.array(world.SALES_CHANNELS, np.int8)[position]
@@ -69,7 +69,7 @@ class Purchases:
     campaign: Codes
 
 
-def transactions(bought: Purchases, returned: Refunds, season: Season) -> Transactions:
+def transactions(bought: Purchases, returned: Refunds, *, season: Season) -> Transactions:
     """Put purchases and their refunds into one list of columns."""
     back, baskets = returned.purchase, bought.baskets
 

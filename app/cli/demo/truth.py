@@ -62,14 +62,14 @@ class World:
     past: Past
 
 
-def truth(known: World, campaign: Campaign, assignments: Assignments, *, position: int, costs: Sequence[Cost]) -> Truth:
+def truth(known: World, campaign: Campaign, *, assignments: Assignments, position: int, costs: Sequence[Cost]) -> Truth:
     """The truth of one campaign."""
     who, treated = assignments.of(position)
-    revenue, margin = _expected(known, campaign, who)
+    revenue, margin = _expected(known, campaign, who=who)
     size, extra = who.size, campaign.revenue_factor - 1
-    baseline = float(revenue.sum() - _earlier_refunds(known, campaign, who)) / size
+    baseline = float(revenue.sum() - _earlier_refunds(known, campaign, who=who)) / size
     effect, margin_effect = float(extra * revenue.sum() / size), float(extra * margin.sum() / size)
-    untreated, treated_rate = _purchase_rates(known, campaign, who)
+    untreated, treated_rate = _purchase_rates(known, campaign, who=who)
     gain, margin_gain = effect * int(treated.sum()), margin_effect * int(treated.sum())
     cost = total_minor(costs, campaign.campaign_id) / 100
     return Truth(
@@ -91,7 +91,7 @@ def truth(known: World, campaign: Campaign, assignments: Assignments, *, positio
     )
 
 
-def _expected(known: World, campaign: Campaign, who: Integers) -> tuple[Floats, Floats]:
+def _expected(known: World, campaign: Campaign, *, who: Integers) -> tuple[Floats, Floats]:
     """Untreated revenue and margin each is expected to bring by purchases in the window, net of refunds in it.
 
     A customer alive at the start, with rate L and drop-out p, makes (1 - exp(-L p u)) / p repeat purchases within busy
@@ -113,7 +113,7 @@ def _expected(known: World, campaign: Campaign, who: Integers) -> tuple[Floats, 
     return revenue, revenue * latents.margin_rate[who]
 
 
-def _earlier_refunds(known: World, campaign: Campaign, who: Integers) -> float:
+def _earlier_refunds(known: World, campaign: Campaign, *, who: Integers) -> float:
     """Expected refunds, booked in the window, of purchases the assigned made before it."""
     past = known.past
     assigned = np.zeros(len(known.customers) + 1, np.bool_)
@@ -126,7 +126,7 @@ def _earlier_refunds(known: World, campaign: Campaign, who: Integers) -> float:
     return total
 
 
-def _purchase_rates(known: World, campaign: Campaign, who: Integers) -> tuple[float, float]:
+def _purchase_rates(known: World, campaign: Campaign, *, who: Integers) -> tuple[float, float]:
     """Chance to buy at all in the window, untreated and treated; drop-out only follows a purchase."""
     begin, end = known.season.clock[[campaign.first_day, campaign.end_day]]
     alive = known.left[who] > begin

@@ -90,17 +90,16 @@ async def history(
             m.since,
             m.confidence,
             m.reason,
-            m.membership_id,
         )
         .join_from(memberships, segments, g.segment_id == m.segment_id)
         .join(segmentations, segmentations.c.segmentation_id == m.segmentation_id)
         .where(m.customer_id == customer_id)
-        .order_by(m.valid_from.desc(), m.membership_id.desc())
+        .order_by(m.valid_from.desc(), m.segmentation_id.desc())
         .limit(limit + 1)
     )
     if before is not None:
-        position = (datetime.fromisoformat(before[0]), before[1])
-        query = query.where(tuple_(m.valid_from, m.membership_id) < position)
+        position = (datetime.fromisoformat(before[0]), UUID(before[1]))
+        query = query.where(tuple_(m.valid_from, m.segmentation_id) < position)
     return [dict(row) for row in (await session.execute(query)).mappings()]
 
 

@@ -161,6 +161,5 @@ async def list_customer_segment_history(
     survivor = await present(session, customer_id)
     listing = f"segments of {survivor}"
     rows = await repository.history(session, survivor, limit=limit, before=read_cursor(secret, listing, cursor))
-    found = page(rows, limit=limit, secret=secret, listing=listing, key=("valid_from", "membership_id"))
-    data = [exports.member({name: row[name] for name in row if name != "membership_id"}) for row in found["data"]]
-    return JSONAnswer({**found, "data": data})
+    found = page(rows, limit=limit, secret=secret, listing=listing, key=("valid_from", "segmentation_id"))
+    return JSONAnswer({**found, "data": [exports.member(row) for row in found["data"]]})

@@ -202,7 +202,9 @@ def _begin() -> Any:
             _a.reason,
         )
         .outerjoin_from(_assigned, last, true())
-        .where(or_(last.c.membership_id.is_(None), last.c.valid_to.is_not(None), differs))
+        .where(or_(last.c.since.is_(None), last.c.valid_to.is_not(None), differs))
+        # In the order of the indexes, so that their pages are written one after the other.
+        .order_by(_a.customer_id)
     )
     names = (
         "segmentation_id",
@@ -232,9 +234,9 @@ def _begin() -> Any:
 
 
 def _last_range() -> Any:
-    """The newest range of the customer at hand: membership_id is null when there is none."""
+    """The newest range of the customer at hand: since is null when there is none."""
     return (
-        select(_m.membership_id, _m.segment_id, _m.version, _m.reason, _m.since, _m.valid_to)
+        select(_m.segment_id, _m.version, _m.reason, _m.since, _m.valid_to)
         .where(_m.customer_id == _a.customer_id, _m.segmentation_id == _SEGMENTATION)
         .order_by(_m.valid_from.desc())
         .limit(1)

@@ -1,7 +1,7 @@
 """Costs on the wire."""
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,7 +10,7 @@ from app.records.intake.envelope import Amount, Envelope, Identifier, Word
 from app.tables.money import COST_CATEGORIES
 
 Category = Literal["media", "technology", "development", "people", "compliance", "incentive", "other"]
-assert Category.__args__ == COST_CATEGORIES, "the wire and the table know the same categories"  # type: ignore[attr-defined]
+assert get_args(Category) == COST_CATEGORIES, "the wire and the table know the same categories"
 
 Day = Annotated[
     str,

@@ -75,13 +75,15 @@ def _documents(table: Table, mapping: ColumnMapping, options: Options) -> Iterat
 def _grouped(table: Table, mapping: ColumnMapping, options: Options, watch: Watch) -> Iterator[Batch]:
     """Transactions by identifier, once all rows are read: lines of one may stand anywhere in the file."""
     pieces: list[Rows] = []
+    misread: list[Misread] = []
     done = 0
     for rows in table.rows(_names(mapping)):
-        if rows.misread:
-            yield _refused(rows.misread, mapping, options)
         pieces.append(rows)
+        misread += rows.misread
         done += len(rows.index) + len(rows.misread)
         watch(done)
+    for start in range(0, len(misread), BATCH_TRANSACTIONS):
+        yield _refused(misread[start : start + BATCH_TRANSACTIONS], mapping, options)
     index = np.concatenate([rows.index for rows in pieces])
     columns = _columns(pieces, mapping, options)
     pieces.clear()

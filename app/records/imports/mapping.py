@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.errors import FieldError, InvalidInput
-from app.records.imports.definitions import ITEMS, LINE_FIELDS, Meaning
+from app.records.imports.definitions import ITEMS, LINE_FIELDS
 from app.records.imports.options import Options
 
 SHOWN_COLUMNS = 60
@@ -32,9 +32,8 @@ def mapping_of(options: Options, columns: Sequence[str], *, is_open: bool) -> Ma
     found = {field: field for field in named} | given
     has_lines = _settle_amounts(options, found) if options.records == "transactions" else False
     _refuse_gaps(options, found, columns)
-    documents = {field for field in found if importable.meaning(field) is Meaning.DOCUMENT}
-    # The parts of a document that stand in columns of their own would overwrite the whole.
-    found = {f: column for f, column in found.items() if "." not in f or f.partition(".")[0] not in documents}
+    # Whole documents first: their parts that stand in columns of their own are put into them.
+    found = {field: found[field] for field in sorted(found, key=lambda field: "." in field)}
     ignored = [column for column in columns if column not in found.values()]
     return Mapping(found, ignored, has_lines, options.records != "transactions" or ITEMS in found)
 

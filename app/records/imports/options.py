@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from app.errors import FieldError, InvalidInput
 from app.money import UnknownCurrency, exponent
-from app.records.imports.definitions import IMPORTABLES, Importable, Meaning
+from app.records.imports.definitions import IMPORTABLES, Importable
 from app.records.intake.envelope import DEFAULT_SOURCE
 
 LONGEST_SOURCE = 100
@@ -71,12 +71,6 @@ def _map_flaws(options: Options) -> list[FieldError]:
             flaws.append(FieldError("map", "unknown_field", detail))
         elif "\x00" in field + column:
             flaws.append(FieldError("map", "nul_character", "remove the NUL character (U+0000)"))
-    both = [field for field in options.columns if field.partition(".")[0] in options.columns and "." in field]
-    flaws += [
-        FieldError("map", "invalid_map", f"map either {field.partition('.')[0]!r} as a whole or {field!r}")
-        for field in both
-        if importable.meaning(field.partition(".")[0]) is Meaning.DOCUMENT
-    ]
     return flaws
 
 
@@ -86,7 +80,7 @@ def _value_flaws(options: Options) -> list[FieldError]:
         flaws.append(FieldError("source", "invalid_length", f"a source has 1 to {LONGEST_SOURCE} characters"))
     try:
         ZoneInfo(options.timezone)
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):
         detail = f"{options.timezone!r} is not an IANA time zone such as Europe/Berlin"
         flaws.append(FieldError("timezone", "unknown_timezone", detail))
     if options.currency is not None:

@@ -31,7 +31,9 @@ router = router_for("/v1/imports", tag="Imports")
 async def import_file(
     upload: Annotated[Upload, Depends(received)], request: Request, session: WriteSession
 ) -> Response:
-    """The file is kept and imported by a job, whose `result` counts what became of its rows.
+    """The file is kept and imported by a job. Its `result` has `lines` (rows of the file), `received` = `created` +
+    `updated` + `duplicates` + `rejected` (records: transactions where rows are their lines, rows otherwise), `reasons`
+    (rejected by code), `first_rejected` (at most 100), `ignored_columns`, `dry_run` and `notes`.
 
     Columns named like a field are that field; `map` names others. What is not mapped is ignored and listed in the
     result. Importing a file again, or one that overlaps it, stores nothing twice. Bad rows are kept under

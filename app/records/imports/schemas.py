@@ -5,8 +5,6 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from app.records.intake.answers import RejectedRow
-
 Records = Literal["customers", "transactions", "events"]
 
 
@@ -16,22 +14,6 @@ class ImportAccepted(BaseModel):
     job_id: UUID
     records: Records
     bytes: int = Field(description="Size of the file as it was sent.")
-
-
-class ImportResult(BaseModel):
-    """The `result` of an import's job: received = created + updated + duplicates + rejected."""
-
-    lines: int = Field(description="Rows of the file.")
-    received: int = Field(description="Records: transactions where rows are their lines, rows otherwise.")
-    created: int
-    updated: int
-    duplicates: int
-    rejected: int
-    reasons: dict[str, int] = Field(description="Rejected records by code.")
-    first_rejected: list[RejectedRow] = Field(description="At most 100; all are under `GET /v1/rejections`.")
-    ignored_columns: list[str]
-    dry_run: bool
-    notes: list[str]
 
 
 def _file(example: str | None) -> dict[str, Any]:

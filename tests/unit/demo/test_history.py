@@ -39,8 +39,8 @@ def assert_mean(sample: np.ndarray, expected: np.ndarray | float) -> None:
 def base() -> tuple[purchases.Baseline, np.ndarray, np.ndarray]:
     """Baseline purchases of 30,000 customers, their number of purchases, and busy weeks since the first."""
     streams = Streams(23)
-    _, latents = people(streams, 30_000, CALENDAR)
-    found = purchases.baseline(streams, latents, CALENDAR)
+    _, latents = people(streams, 30_000, season=CALENDAR)
+    found = purchases.baseline(streams, latents, season=CALENDAR)
     count = np.bincount(found.orders.customer, minlength=30_000)
     weeks = (CALENDAR.busy_until_end - CALENDAR.busy(latents.first_purchase)) / 7
     return found, count, weeks
@@ -79,7 +79,7 @@ def test_the_first_repeat_purchase_is_the_last_for_a_share_of_a_in_a_plus_b(
 def test_some_register_and_never_buy(base: tuple[purchases.Baseline, np.ndarray, np.ndarray]) -> None:
     _, count, weeks = base
     # Those who come close to the end may not have bought yet; eight half-lives of the wait are enough.
-    _, latents = people(Streams(23), 30_000, CALENDAR)
+    _, latents = people(Streams(23), 30_000, season=CALENDAR)
     early = latents.created < CALENDAR.days - 100
     assert_share(int((count[early] == 0).sum()), int(early.sum()), world.NEVER_BUYS_SHARE)
     assert (weeks[count > 0] > 0).all()
@@ -87,11 +87,11 @@ def test_some_register_and_never_buy(base: tuple[purchases.Baseline, np.ndarray,
 
 def test_amounts_and_margins_are_expected_to_be_what_the_customer_is_worth() -> None:
     streams = Streams(29)
-    customers, latents = people(streams, 5_000, CALENDAR)
+    customers, latents = people(streams, 5_000, season=CALENDAR)
     who = np.repeat(np.arange(5_000), 12)
     orders = purchases.orders_of(who, np.full(who.size, 100.0))
     factor = np.where(np.arange(who.size) % 2, 1.3, 1.0)
-    baskets = fill(streams, orders, customers, latents=latents, factor=factor)
+    baskets = fill(streams, orders, customers=customers, latents=latents, factor=factor)
     expected = 100 * latents.mean_spend[who] * np.array(world.LIST_RATIOS)[customers.currency[who]] * factor
     assert_mean(baskets.amount_minor / expected, 1.0)
     assert_mean(baskets.margin_minor / (expected * latents.margin_rate[who]), 1.0)
@@ -99,7 +99,7 @@ def test_amounts_and_margins_are_expected_to_be_what_the_customer_is_worth() -> 
 
 def test_mean_order_values_are_gamma_gamma() -> None:
     """Fader, Hardie (2005), "The gamma-gamma model of monetary value": mean p gamma / (q - 1)."""
-    _, latents = people(Streams(31), 40_000, CALENDAR)
+    _, latents = people(Streams(31), 40_000, season=CALENDAR)
     assert_mean(latents.mean_spend, world.SPEND_P * world.SPEND_GAMMA / (world.SPEND_Q - 1))
 
 
@@ -154,7 +154,7 @@ def test_purchases_follow_the_season() -> None:
 def test_refunds_in_a_window_are_expected_as_they_are_drawn() -> None:
     """Half a million purchases on day 100; refunds booked before day 110, and all of them."""
     size, day, worth = 500_000, 100, np.ones((1, CALENDAR.days))
-    drawn = refunds(Streams(43), np.full(size, day * DAY), CALENDAR)
+    drawn = refunds(Streams(43), np.full(size, day * DAY), season=CALENDAR)
     for end in (110, CALENDAR.days):
         value = np.zeros(size)
         booked = drawn.second < end * DAY

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from types import UnionType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -64,10 +65,10 @@ def _document(row: dict[str, Any], mapping: Mapping, importable: Importable, *, 
             continue
         prefix, _, name = field.partition(".")
         value = _value(cell, field, importable, zone=zone)
-        if name:
-            document.setdefault(prefix, {})[name] = value
-        else:
+        if not name:
             document[field] = value
+        elif isinstance(inside := document.setdefault(prefix, {}), dict):
+            inside[name] = value
     return document
 
 
@@ -79,19 +80,20 @@ def _value(cell: Any, field: str, importable: Importable, *, zone: ZoneInfo) -> 
         return format_instant(instant) if isinstance(instant, datetime) else cell
     if meaning is Meaning.FLAG:
         return FLAGS.get((text_of(cell) or "").strip().lower(), cell)
-    if meaning is Meaning.NUMBER and isinstance(cell, str):
-        return _number(cell)
+    if meaning in (Meaning.NUMBER, Meaning.DOCUMENT) and isinstance(cell, str):
+        return _json(cell, int | float if meaning is Meaning.NUMBER else dict | list)
     if meaning is Meaning.TEXT and "." not in field:
         return text_of(cell)
     return cell
 
 
-def _number(text: str) -> Any:
+def _json(text: str, expected: UnionType) -> Any:
+    """What a text says in JSON; the text itself when it says something else."""
     try:
-        number = orjson.loads(text)
+        value = orjson.loads(text)
     except orjson.JSONDecodeError:
         return text
-    return number if isinstance(number, int | float) and not isinstance(number, bool) else text
+    return value if isinstance(value, expected) and not isinstance(value, bool) else text
 
 
 def _defaults(row: dict[str, Any], mapping: Mapping, options: Options) -> dict[str, Any]:

@@ -50,12 +50,14 @@ def instant_of(text: str, zone: ZoneInfo) -> datetime | Reason:
         return "invalid_instant", f"{_shown(text)} is not a time such as 2026-01-31 12:00:00 or 2026-01-31T12:00:00Z"
     try:
         read = datetime.fromisoformat(written.upper().replace(" ", "T", 1).replace(" ", "").replace(",", "."))
-        instant = (read if read.tzinfo else read.replace(tzinfo=zone)).astimezone(UTC)
-    except (ValueError, OverflowError):
+    except ValueError:
         return "invalid_instant", f"{_shown(text)} is a time that no calendar has"
-    if not FIRST_YEAR <= instant.year < FIRST_ABSURD_YEAR:
-        return "absurd_instant", f"{_shown(text)} lies outside the years {FIRST_YEAR} to {FIRST_ABSURD_YEAR - 1}"
-    return instant
+    # At the ends of the calendar a change of zone would leave it.
+    if FIRST_YEAR <= read.year <= FIRST_ABSURD_YEAR:
+        instant = (read if read.tzinfo else read.replace(tzinfo=zone)).astimezone(UTC)
+        if FIRST_YEAR <= instant.year < FIRST_ABSURD_YEAR:
+            return instant
+    return "absurd_instant", f"{_shown(text)} lies outside the years {FIRST_YEAR} to {FIRST_ABSURD_YEAR - 1}"
 
 
 def written(micros: int) -> str:

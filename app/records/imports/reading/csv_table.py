@@ -72,7 +72,8 @@ class CsvTable:
             if broken.gave_up:
                 detail = f"more than {MOST_MISREAD} rows do not have the {len(self.columns)} columns of the header"
                 raise Unreadable(detail) from None
-            raise _unreadable(error) from None
+            if "Empty CSV" not in str(error):  # a header without an end of line: no rows, which the caller notices
+                raise _unreadable(error) from None
 
 
 _EMPTY = arrow.array([], TEXTS)
@@ -98,8 +99,13 @@ class _Broken:
             self.gave_up = True
             return "error"
         values = dict(zip(self._columns, _cells(row.text, self._delimiter), strict=False))
-        detail = f"the row has {row.actual_columns} columns, the header {row.expected_columns}"
-        self._fresh.append(Misread(index, "wrong_column_count", detail, {**values, "row": row.text}))
+        code, detail = (
+            "wrong_column_count",
+            f"the row has {row.actual_columns} columns, the header {row.expected_columns}",
+        )
+        if row.text.count('"') % 2:
+            code, detail = "unclosed_quote", 'a quotation mark (") is never closed: all that follows it is in this row'
+        self._fresh.append(Misread(index, code, detail, {**values, "row": row.text}))
         return "skip"
 
     def places(self) -> Integers:

@@ -110,6 +110,11 @@ class TextBytes(io.RawIOBase):
         self._look_at(data)
         return data
 
+    def readinto(self, room: memoryview) -> int:  # type: ignore[override]  # the standard library passes nothing else
+        data = self.read(len(room))
+        room[: len(data)] = data
+        return len(data)
+
     def close(self) -> None:
         self._file.close()
         super().close()
@@ -137,7 +142,7 @@ class TextBytes(io.RawIOBase):
         place = error.start - pending
         line = self.lines + data.count(b"\n", 0, max(place, 0)) + 1
         byte = error.object[error.start]
-        where = f"line {line}, byte {self.bytes_read + place} of the file: 0x{byte:02X} is not UTF-8"
+        where = f"line {line}, byte {self.bytes_read + place + 1} of the file: 0x{byte:02X} is not UTF-8"
         if b"\x00" in data[:HEAD_BYTES]:
             return Unreadable(f"the file is not text ({where})")
         return Unreadable(
