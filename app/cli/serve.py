@@ -48,7 +48,14 @@ def serve(
     with interruptible(), listening(host, port) as listener, shared_metrics(workers) as environment:
         children = [Child("web", listener=listener, environment=environment) for _ in range(workers)]
         children += [Child("worker")] if worker else []
-        run(load_settings(), children, on_ready=lambda _orders: announce(address(listener, host)))
+        settings = load_settings()
+
+        def tell(orders: Orders) -> None:
+            announce(address(listener, host))
+            if settings.database_url is None and settings.admin_key is None:
+                mention_keys(orders["database_url"])
+
+        run(settings, children, on_ready=tell)
 
 
 def run(
@@ -120,8 +127,6 @@ def database(settings: "Settings") -> Iterator[Orders]:
     keeper = threading.Thread(target=keep_alive, args=(server, over), daemon=True)
     try:
         require_usable(server.url, migrates=True)
-        if settings.admin_key is None:
-            mention_keys(server.url)
         keeper.start()
         yield Orders(database_url=server.url, secret=secret_of(settings).decode())
     finally:
@@ -169,12 +174,14 @@ def mention_keys(url: str) -> None:
     from app.cli.keys import any_usable
 
     if not any_usable(url):
-        say(f"there is no API key yet; make one: {command()} keys create --name me --scope admin")
+        say(f"There is no API key yet. Make one: {command()} keys create --name me --scope admin")
 
 
 def command() -> str:
     """How the person at the terminal calls us."""
     called = sys.argv[0]
+    if Path(called).name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m app.cli"
     on_path = shutil.which("tessera")
     return "tessera" if on_path and Path(on_path).resolve() == Path(called).resolve() else shlex.quote(called)
 

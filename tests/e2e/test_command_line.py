@@ -123,7 +123,7 @@ def test_a_command_without_a_service_starts_the_database_for_itself_and_stops_it
         assert find_running(home) is None
         with ServiceProcess(home, TESSERA_ADMIN_KEY="").stopped() as process:
             process.wait_ready()
-            assert "there is no API key yet" not in "\n".join(process.said)
+            assert "There is no API key yet" not in "\n".join(process.said)
             key = {"Authorization": f"Bearer {made.stdout.strip()}"}
             assert httpx.get(f"{process.url}/v1/keys", headers=key).status_code == 200
 

@@ -333,7 +333,7 @@ def a_world(rng: random.Random, *, facts: int = 60) -> World:
     zone, begins = rng.choice(SCENES)
     world = World(currency=rng.choice(("EUR", "JPY", "KWD")), zone=zone)
     days = [(begins + timedelta(days=offset)).date() for offset in range(-10, SCENE_DAYS + 10)]
-    midnights = [datetime(d.year, d.month, d.day, tzinfo=ZoneInfo(zone)).astimezone(UTC) for d in days]
+    midnights = [datetime(d.year, d.month, d.day, tzinfo=ZoneInfo(zone)).astimezone(UTC) for d in days[1:]]
     instants = [_instant(rng, begins, midnights) for _ in range(facts)]
     currencies = [world.currency] if rng.random() < 0.4 else ["EUR", "USD", "JPY", "KWD"]
     world.facts = [_a_fact(rng, number, instants, currencies) for number in range(facts)]

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from app.measurement.kpis.question import Question
-from app.tables.conversion import in_reporting_currency, reporting_day, reporting_rates
+from app.tables.conversion import RATE_STAYS_GOOD_DAYS, in_reporting_currency, reporting_day, reporting_rates
 from app.tables.segments import memberships, segments
 from app.tables.transactions import transactions
 
@@ -60,7 +60,9 @@ def facts(
         else:
             group = source.c.channel if dimension == "channel" else source.c.campaign_id
         columns.append(group.label(dimension))
-    return select(*columns).select_from(joined).where(*conditions).subquery()
+    found = select(*columns).select_from(joined).where(*conditions)
+    # The offset keeps PostgreSQL from converting an amount again for each sum over it.
+    return found.offset(0).subquery() if converted else found.subquery()
 
 
 def _period(question: Question, instant: ColumnElement[object]) -> ColumnElement[int]:
@@ -81,8 +83,9 @@ def _amount(question: Question, rates: CTE | None) -> ColumnElement[object]:
 def _rates_by_day(currency: str) -> CTE:
     """Per foreign currency and day: the factor. Stretches would be compared with each fact; days are looked up."""
     stretch = reporting_rates(currency).c
-    day = stretch.valid_from + func.generate_series(0, stretch.valid_to - stretch.valid_from - 1)
-    return select(stretch.currency, cast(day, Date).label("day"), stretch.factor).cte("rates_by_day")
+    later = func.generate_series(0, RATE_STAYS_GOOD_DAYS).column_valued("later")
+    day = cast(stretch.valid_from + later, Date)
+    return select(stretch.currency, day.label("day"), stretch.factor).where(day < stretch.valid_to).cte("rates_by_day")
 
 
 def _with_segment(

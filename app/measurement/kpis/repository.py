@@ -13,6 +13,7 @@ from sqlalchemy import (
     Date,
     FromClause,
     Numeric,
+    Select,
     Subquery,
     and_,
     case,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    true,
 )
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import aggregate_order_by, distinct_on
@@ -39,6 +41,7 @@ from app.tables.transactions import transactions
 
 # The largest whole number whose square is a bigint; numeric arithmetic takes far longer.
 SAFE_TO_SQUARE = 3_037_000_499
+SORTING = ("enable_sort", "enable_mergejoin")
 SHOWN_DAYS, SHOWN_CURRENCIES, SHOWN_SEGMENTATIONS = 5, 20, 10
 
 
@@ -60,10 +63,17 @@ async def plan_for_these_values(session: Session) -> None:
 
 @asynccontextmanager
 async def _hashing(session: Session) -> AsyncIterator[None]:
-    """Have sums gathered in a hash table: the planner expects a period for each instant and would sort all facts."""
-    await session.execute(text("set local enable_sort = off"))
+    """Have facts meet rates and groups in hash tables.
+
+    The planner knows neither how few periods there are nor how few rates, and would sort all facts for both.
+    """
+    await session.execute(_for_this_transaction("off"))
     yield
-    await session.execute(text("set local enable_sort = on"))
+    await session.execute(_for_this_transaction("on"))
+
+
+def _for_this_transaction(value: str) -> Select[Any]:
+    return select(*(func.set_config(name, value, true()) for name in SORTING))
 
 
 async def horizon(session: Session) -> tuple[datetime | None, datetime | None]:
@@ -86,7 +96,7 @@ async def transaction_sums(session: Session, question: Question, *, converted: b
     keys = (f.kind, f.period, *(f[dimension] for dimension in question.group_by))
     sums: list[ColumnElement[Any]] = [literal(0)] * 3
     if question.priced_kinds:
-        squares = _sum_of_squares(f.amount) if question.needs_squares else literal(0)
+        squares = _sum_of_squares(f.amount, converted=converted) if question.needs_squares else literal(0)
         sums = [func.sum(f.amount), squares, func.count().filter(f.amount.is_(None))]
     query = select(*keys, func.count(), *sums).group_by(*keys).limit(at_most)
     async with _hashing(session):
@@ -167,7 +177,9 @@ def _bought_by_known(source: FromClause) -> list[ColumnElement[bool]]:
     return [c.kind == "purchase", c.amount_minor > 0, c.customer_id.is_not(None)]
 
 
-def _sum_of_squares(amount: ColumnElement[Any]) -> ColumnElement[Any]:
+def _sum_of_squares(amount: ColumnElement[Any], *, converted: bool) -> ColumnElement[Any]:
+    if converted:  # numeric by then
+        return func.sum(amount * amount)
     safe = amount <= SAFE_TO_SQUARE
     quick = func.sum(case((safe, amount * amount)))
     exact = func.sum(case((~safe, sql_cast(amount, Numeric) * amount)))

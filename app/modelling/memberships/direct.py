@@ -1,14 +1,15 @@
 """A route for the hot read: plain questions are answered past the framework's solving of dependencies."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from starlette.types import Receive, Scope, Send
 
 from app.web.auth import Require
 
-# Answers a request that was let in, or null to have it handled in the ordinary way.
+# Answers a request that was let in, or gives null to have it handled in the ordinary way.
 Direct = Callable[[Request], Awaitable[Response | None]]
 
 
@@ -18,21 +19,21 @@ class DirectRoute(APIRoute):
     It is documented, and its scope is found and demanded, like that of any other route.
     """
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        ordinary = super().get_route_handler()
-        guards = [each.call for each in self.dependant.dependencies if isinstance(each.call, Require)]
-        direct: Direct = self.endpoint.direct  # type: ignore[attr-defined]  # set by @directly
+    def __init__(self, path: str, endpoint: Callable[..., Any], **values: Any) -> None:
+        super().__init__(path, endpoint, **values)
+        self._guards = [each.call for each in self.dependant.dependencies if isinstance(each.call, Require)]
+        self._direct: Direct = endpoint.direct  # type: ignore[attr-defined]  # set by @directly
 
-        async def handle(request: Request) -> Response:
-            if not request.scope["query_string"]:
-                for guard in guards:
-                    await guard(request)
-                answer = await direct(request)
-                if answer is not None:
-                    return answer
-            return await ordinary(request)
-
-        return handle
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not scope["query_string"] and scope["method"] in (self.methods or ()):
+            request = Request(scope, receive)
+            for guard in self._guards:
+                await guard(request)
+            answer = await self._direct(request)
+            if answer is not None:
+                await answer(scope, receive, send)
+                return
+        await super().handle(scope, receive, send)
 
 
 def directly(direct: Direct) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

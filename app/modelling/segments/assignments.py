@@ -7,7 +7,8 @@ people, so that nobody is merged or erased between being evaluated and being wri
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import cache
+from typing import Any, Literal
 
 import numpy as np
 import orjson
@@ -16,6 +17,7 @@ from sqlalchemy import (
     ColumnElement,
     DateTime,
     Double,
+    Executable,
     Integer,
     MetaData,
     Select,
@@ -36,7 +38,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.dialects.postgresql import insert as upsert
 
 from app.db import copy
 from app.db.engine import Session
@@ -141,111 +142,86 @@ async def apply(session: Session, version: Version, *, scope: Scope | None, now:
     """Make the memberships of the scope (null: everybody) what was assigned, from `now` on.
 
     Whoever is in no segment any more, in another one, or in the same for another reason or by another version,
-    has the range closed; the new one begins the same instant. A range that would have lasted no time is rewritten
-    in place. confirm: say on unchanged ranges that they were evaluated; for everybody the version's refreshed_at
+    has the range closed; the new one begins the same instant. A range that would have lasted no time leaves no
+    trace. confirm: say on unchanged ranges that they were evaluated; for everybody the version's refreshed_at
     says so at no cost.
     """
-    in_scope = true() if scope is None else within(_m.customer_id, by_range=isinstance(scope, Range))
     values: dict[str, Any] = {"of_segmentation": version.segmentation_id, "by_version": version.version, "now": now}
     if isinstance(scope, Range):
         values |= {"after": scope.after, "upto": scope.upto}
     elif scope is not None:
         values["customer_ids"] = list(scope)
-    closed = await session.execute(_close(in_scope), values)
-    await session.execute(_undo(in_scope), values)
-    begun = await session.execute(_begin(), values, execution_options={"preserve_rowcount": True})
+    statements = _statements("everybody" if scope is None else "range" if isinstance(scope, Range) else "some")
+    closed = await session.execute(statements.close, values)
+    await session.execute(statements.undo, values)
+    begun = await session.execute(statements.begin, values, execution_options={"preserve_rowcount": True})
     if confirm:
-        await session.execute(_confirm(in_scope), values)
+        await session.execute(statements.confirm, values)
     return Changes(closed.rowcount, begun.rowcount)
 
 
-def _open(in_scope: ColumnElement[bool]) -> ColumnElement[bool]:
-    return and_(_m.segmentation_id == _SEGMENTATION, _m.valid_to.is_(None), in_scope)
+@dataclass(frozen=True, slots=True)
+class _Statements:
+    """What makes memberships so, in this order."""
+
+    close: Executable
+    undo: Executable
+    begin: Executable
+    confirm: Executable
 
 
-def _same() -> ColumnElement[bool]:
-    """Whether an open range says what is assigned now."""
-    return exists().where(
+@cache
+def _statements(scope: Literal["everybody", "range", "some"]) -> _Statements:
+    in_scope = true() if scope == "everybody" else within(_m.customer_id, by_range=scope == "range")
+    standing = and_(_m.segmentation_id == _SEGMENTATION, _m.valid_to.is_(None), in_scope)
+    same = exists().where(
         _a.customer_id == _m.customer_id,
         _a.segment_id == _m.segment_id,
         _a.reason == _m.reason,
         _m.version == _VERSION,
     )
-
-
-def _close(in_scope: ColumnElement[bool]) -> Any:
-    return update(memberships).where(_open(in_scope), _m.valid_from < _NOW, ~_same()).values(valid_to=_NOW)
-
-
-def _undo(in_scope: ColumnElement[bool]) -> Any:
-    """Ranges that began this instant, of customers who are in no segment after all."""
-    nowhere = ~exists().where(_a.customer_id == _m.customer_id)
-    return delete(memberships).where(_open(in_scope), _m.valid_from >= _NOW, nowhere)
-
-
-def _begin() -> Any:
-    """A range for every assignment that has none, after the newest range of the same customer and segmentation."""
-    last = _last_range()
-    begins = func.greatest(_NOW, last.c.valid_to)
-    stayed = and_(last.c.valid_to == begins, last.c.segment_id == _a.segment_id)
-    differs = or_(last.c.segment_id != _a.segment_id, last.c.reason != _a.reason, last.c.version != _VERSION)
-    fresh = (
-        select(
-            _SEGMENTATION,
-            _a.customer_id,
-            _a.segment_id,
-            _VERSION,
-            begins,
-            case((stayed, last.c.since), else_=begins),
-            _NOW,
-            _a.confidence,
-            _a.reason,
-        )
-        .outerjoin_from(_assigned, last, true())
-        .where(or_(last.c.since.is_(None), last.c.valid_to.is_not(None), differs))
-        # In the order of the indexes, so that their pages are written one after the other.
-        .order_by(_a.customer_id)
-    )
-    names = (
-        "segmentation_id",
-        "customer_id",
-        "segment_id",
-        "version",
-        "valid_from",
-        "since",
-        "evaluated_at",
-        "confidence",
-        "reason",
-    )
-    statement = upsert(memberships).from_select(names, fresh)
-    new = statement.excluded
-    return statement.on_conflict_do_update(
-        index_elements=["customer_id", "segmentation_id"],
-        index_where=_m.valid_to.is_(None),
-        set_={
-            "segment_id": new.segment_id,
-            "version": new.version,
-            "since": case((_m.segment_id == new.segment_id, _m.since), else_=_m.valid_from),
-            "evaluated_at": new.evaluated_at,
-            "confidence": new.confidence,
-            "reason": new.reason,
-        },
+    return _Statements(
+        close=update(memberships).where(standing, _m.valid_from < _NOW, ~same).values(valid_to=_NOW),
+        # What began this very instant and is already otherwise leaves no trace.
+        undo=delete(memberships).where(standing, _m.valid_from >= _NOW, ~same),
+        begin=_begin(),
+        confirm=update(memberships).where(standing, _m.evaluated_at < _NOW, same).values(evaluated_at=_NOW),
     )
 
 
-def _last_range() -> Any:
-    """The newest range of the customer at hand: since is null when there is none."""
-    return (
-        select(_m.segment_id, _m.version, _m.reason, _m.since, _m.valid_to)
+def _begin() -> Executable:
+    """A range for every assignment without an open one, after the last of the same customer and segmentation.
+
+    That is from now on, or from the end of the last where the clock was set back since.
+    """
+    last = (
+        select(_m.segment_id, _m.since, _m.valid_from, _m.valid_to)
         .where(_m.customer_id == _a.customer_id, _m.segmentation_id == _SEGMENTATION)
         .order_by(_m.valid_from.desc())
         .limit(1)
         .lateral("last")
     )
-
-
-def _confirm(in_scope: ColumnElement[bool]) -> Any:
-    return update(memberships).where(_open(in_scope), _m.evaluated_at < _NOW, _same()).values(evaluated_at=_NOW)
+    begins = func.greatest(_NOW, last.c.valid_to)
+    stayed = and_(last.c.valid_to == begins, last.c.segment_id == _a.segment_id)
+    values: dict[str, ColumnElement[Any]] = {
+        "customer_id": _a.customer_id,
+        "segmentation_id": _SEGMENTATION,
+        "segment_id": _a.segment_id,
+        "version": _VERSION,
+        "valid_from": begins,
+        "since": case((stayed, last.c.since), else_=begins),
+        "evaluated_at": _NOW,
+        "confidence": _a.confidence,
+        "reason": _a.reason,
+    }
+    fresh = (
+        select(*values.values())
+        .outerjoin_from(_assigned, last, true())
+        .where(or_(last.c.valid_from.is_(None), last.c.valid_to.is_not(None)))
+        # In the order of the indexes, so that their pages are written one after the other.
+        .order_by(_a.customer_id)
+    )
+    return insert(memberships).from_select(list(values), fresh)
 
 
 async def close_all(session: Session, version: Version, *, now: datetime) -> int:

@@ -63,12 +63,13 @@ def _one_by_one(table: Table, mapping: ColumnMapping, options: Options) -> Itera
 
 
 def _documents(table: Table, mapping: ColumnMapping, options: Options) -> Iterator[Batch]:
-    for objects in table.objects(_names(mapping)):
-        if objects.misread:
-            yield _refused(objects.misread, mapping, options)
-        for start in range(0, len(objects.rows), BATCH_TRANSACTIONS):
+    for values in table.values(_names(mapping)):
+        if values.misread:
+            yield _refused(values.misread, mapping, options)
+        for start in range(0, len(values.index), BATCH_TRANSACTIONS):
             part = slice(start, start + BATCH_TRANSACTIONS)
-            checked = documents(objects.rows[part], objects.index[part], mapping=mapping, options=options)
+            columns = {field: values.columns[name][part] for field, name in mapping.columns.items()}
+            checked = documents(columns, values.index[part], options)
             yield Batch(checked, checked.received)
 
 

@@ -14,6 +14,8 @@ class Meaning(Enum):
     """How the text in a cell is read."""
 
     TEXT = "text"
+    # Free values keep the type that the file gives them; CSV has only text.
+    ANY = "any"
     INSTANT = "instant"
     NUMBER = "number"
     FLAG = "flag"
@@ -35,7 +37,7 @@ class Importable:
         """How a field is read; null when this kind has no such field."""
         known = self.fields.get(field)
         prefix, _, name = field.partition(".")
-        return Meaning.TEXT if known is None and prefix in self.open and name else known
+        return Meaning.ANY if known is None and prefix in self.open and name else known
 
     def described(self) -> str:
         """The fields, for a person who named another."""

@@ -1,19 +1,16 @@
 """Rows of a file as the JSON objects that could be pushed instead, decoded and checked like any push."""
 
-from collections.abc import Sequence
-from datetime import datetime
-from types import UnionType
+from collections.abc import Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+import numpy as np
 import orjson
 
-from app.clock import format_instant
-from app.records.imports.assembling.instants import instant_of
+from app.records.imports.assembling.instants import instants_of, written
 from app.records.imports.assembling.transactions import PLACE
-from app.records.imports.definitions import Importable, Meaning
-from app.records.imports.mapping import Mapping
+from app.records.imports.definitions import Meaning
 from app.records.imports.options import Options
 from app.records.imports.reading.table import text_of
 from app.records.intake.bulk import Checked, set_apart
@@ -23,30 +20,26 @@ FLAGS = {
     **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
     **dict.fromkeys(("false", "f", "no", "n", "0"), False),
 }
+Cells = list[Any]
 
 
-def documents(
-    rows: Sequence[dict[str, Any]], index: Sequence[int], *, mapping: Mapping, options: Options
-) -> Checked[Any]:
-    """Records of any kind, one from each row."""
-    kind, zone = options.importable.kind, options.zone
+def documents(columns: Mapping[str, Cells], index: Sequence[int], options: Options) -> Checked[Any]:
+    """Records of any kind, one from each row; columns are the fields."""
+    kind = options.importable.kind
     read: list[Any] = []
     places: list[int] = []
     refused: list[Refusal] = []
-    for place, row in zip(index, rows, strict=True):
-        document = orjson.dumps(
-            _document(row, mapping, options.importable, zone=zone) | _defaults(row, mapping, options)
-        )
-        found = kind.envelope.read_one(document, index=place)
+    for place, document in zip(index, _rows(columns, options, count=len(index)), strict=True):
+        found = kind.envelope.read_one(orjson.dumps(document), index=place)
         if isinstance(found, Refusal):
             refused.append(_renamed(found, kind.envelope.name))
         else:
             read.append(found)
             places.append(place)
-    columns, flaws = kind.check(read)
+    good, flaws = kind.check(read)
     checked = Checked(
         options.source,
-        columns,
+        good,
         places,
         refused,
         lambda position: msgspec.json.encode(read[position]),
@@ -56,54 +49,63 @@ def documents(
     return set_apart(kind, checked, flaws) if flaws else checked
 
 
-def _document(row: dict[str, Any], mapping: Mapping, importable: Importable, *, zone: ZoneInfo) -> dict[str, Any]:
-    """A row by fields; those named after a point go into the object before it. An empty cell says nothing."""
-    document: dict[str, Any] = {}
-    for field, column in mapping.columns.items():
-        cell = row.get(column)
-        if cell is None or cell == "":
-            continue
-        prefix, _, name = field.partition(".")
-        value = _value(cell, field, importable, zone=zone)
-        if not name:
-            document[field] = value
-        elif isinstance(inside := document.setdefault(prefix, {}), dict):
-            inside[name] = value
-    return document
+def _rows(columns: Mapping[str, Cells], options: Options, *, count: int) -> list[dict[str, Any]]:
+    """Rows by fields; those named after a point go into the object before it. An empty cell says nothing."""
+    importable, zone = options.importable, options.zone
+    plain = {field: _meant(cells, importable.meaning(field), zone) for field, cells in columns.items()}
+    parts = {field: plain.pop(field) for field in list(plain) if "." in field}
+    rows = [
+        {field: value for field, value in zip(plain, row, strict=True) if value is not None}
+        for row in zip(*plain.values(), strict=True)
+    ]
+    assert len(rows) == count, "every kind has a field that is no part of another"
+    for field, cells in parts.items():
+        whole, _, name = field.partition(".")
+        for row, value in zip(rows, cells, strict=True):
+            if value is not None and isinstance(inside := row.setdefault(whole, {}), dict):
+                inside[name] = value
+    if options.records == "transactions":
+        for row in rows:
+            row.setdefault("customer_id", None)
+            if options.currency is not None:
+                row.setdefault("currency", options.currency)
+    return rows
 
 
-def _value(cell: Any, field: str, importable: Importable, *, zone: ZoneInfo) -> Any:
-    """What a cell means. What cannot be read stays as it is, for the decoder to refuse with its reason."""
-    meaning = importable.meaning(field)
-    if meaning is Meaning.INSTANT and isinstance(cell, str):
-        instant = instant_of(cell, zone)
-        return format_instant(instant) if isinstance(instant, datetime) else cell
+def _meant(cells: Cells, meaning: Meaning | None, zone: ZoneInfo) -> Cells:
+    """What cells mean; null for empty ones. What cannot be read stays, for the decoder to refuse with its reason."""
+    cells = [None if cell == "" else cell for cell in cells]
+    if meaning is Meaning.INSTANT:
+        return _instants(cells, zone)
     if meaning is Meaning.FLAG:
-        return FLAGS.get((text_of(cell) or "").strip().lower(), cell)
-    if meaning in (Meaning.NUMBER, Meaning.DOCUMENT) and isinstance(cell, str):
-        return _json(cell, int | float if meaning is Meaning.NUMBER else dict | list)
-    if meaning is Meaning.TEXT and "." not in field:
-        return text_of(cell)
-    return cell
+        return [None if cell is None else FLAGS.get((text_of(cell) or "").strip().lower(), cell) for cell in cells]
+    if meaning is Meaning.TEXT:
+        return [cell if cell is None or isinstance(cell, str) else text_of(cell) for cell in cells]
+    if meaning in (Meaning.NUMBER, Meaning.DOCUMENT):
+        expected = (int, float) if meaning is Meaning.NUMBER else (dict, list)
+        return [_json(cell, expected) if isinstance(cell, str) else cell for cell in cells]
+    return cells
 
 
-def _json(text: str, expected: UnionType) -> Any:
+def _instants(cells: Cells, zone: ZoneInfo) -> Cells:
+    texts = [cell if isinstance(cell, str) else "" for cell in cells]
+    micros, flaws = instants_of(texts, zone)
+    if not flaws and all(texts) and not (micros % 1_000_000).any():
+        # The very form that is read back quickest.
+        return [f"{each}Z" for each in np.datetime_as_string(micros.astype("datetime64[us]"), unit="s").tolist()]
+    return [
+        written(int(each)) if text and place not in flaws else cell
+        for place, (cell, text, each) in enumerate(zip(cells, texts, micros, strict=True))
+    ]
+
+
+def _json(text: str, expected: tuple[type, ...]) -> Any:
     """What a text says in JSON; the text itself when it says something else."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
         return text
     return value if isinstance(value, expected) and not isinstance(value, bool) else text
-
-
-def _defaults(row: dict[str, Any], mapping: Mapping, options: Options) -> dict[str, Any]:
-    """What a transaction must say and a row may leave out."""
-    if options.records != "transactions":
-        return {}
-    currency = row.get(mapping.columns.get("currency", ""))
-    filled = {} if currency or options.currency is None else {"currency": options.currency}
-    nobody = row.get(mapping.columns.get("customer_id", "")) in (None, "")
-    return filled | ({"customer_id": None} if nobody else {})
 
 
 def _renamed(refusal: Refusal, name: str) -> Refusal:

@@ -11,7 +11,7 @@ import pyarrow.csv
 
 from app.errors import Unreadable
 from app.records.imports.reading.files import LONGEST_LINE, TextBytes
-from app.records.imports.reading.table import TEXTS, Integers, Misread, Objects, Rows, arrow
+from app.records.imports.reading.table import TEXTS, Integers, Misread, Rows, TextColumn, Values, arrow
 
 arrow_csv: Any = pyarrow.csv
 
@@ -34,11 +34,11 @@ class CsvTable:
         self._delimiter = _delimiter(head)
         self.columns: Sequence[str] = _header(head, self._delimiter)
 
-    def objects(self, names: Sequence[str]) -> Iterator[Objects]:
+    def values(self, names: Sequence[str]) -> Iterator[Values]:
         for rows in self.rows(names):
-            texts = {name: column.to_pylist() for name, column in rows.columns.items()}
-            cells = zip(*texts.values(), strict=True)
-            yield Objects(rows.index.tolist(), [dict(zip(texts, row, strict=True)) for row in cells], rows.misread)
+            yield Values(
+                rows.index.tolist(), {name: _listed(each) for name, each in rows.columns.items()}, rows.misread
+            )
 
     def rows(self, names: Sequence[str]) -> Iterator[Rows]:
         broken = _Broken(self.columns, self._delimiter)
@@ -74,6 +74,12 @@ class CsvTable:
                 raise Unreadable(detail) from None
             if "Empty CSV" not in str(error):  # a header without an end of line: no rows, which the caller notices
                 raise _unreadable(error) from None
+
+
+def _listed(column: TextColumn) -> list[str]:
+    """The texts of a column: Arrow would make each of them anew."""
+    texts = column.dictionary.to_pylist()
+    return [texts[code] for code in column.indices.to_pylist()]
 
 
 _EMPTY = arrow.array([], TEXTS)

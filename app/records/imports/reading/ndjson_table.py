@@ -3,6 +3,7 @@
 import codecs
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,21 @@ import numpy as np
 
 from app.errors import Unreadable
 from app.records.imports.reading.files import LONGEST_LINE, TextBytes
-from app.records.imports.reading.table import TEXTS, Misread, Objects, Rows, arrow, text_of
+from app.records.imports.reading.table import TEXTS, Misread, Rows, Values, arrow, text_of
 
 BLOCK_BYTES = 1024 * 1024
 # So many rows are looked at to learn which columns there are.
 ROWS_LOOKED_AT = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Some objects, and where each stood."""
+
+    index: Sequence[int]
+    rows: Sequence[dict[str, Any]]
+    misread: list[Misread]
+
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
 
@@ -42,12 +53,12 @@ class NdjsonTable:
             }
             yield Rows(np.array(block.index, np.int64), columns, block.misread)
 
-    def objects(self, names: Sequence[str]) -> Iterator[Objects]:
+    def values(self, names: Sequence[str]) -> Iterator[Values]:
         for block in self._blocks():
-            wanted = [{name: row[name] for name in names if name in row} for row in block.rows]
-            yield Objects(block.index, wanted, block.misread)
+            columns = {name: [row.get(name) for row in block.rows] for name in names}
+            yield Values(block.index, columns, block.misread)
 
-    def _blocks(self) -> Iterator[Objects]:
+    def _blocks(self) -> Iterator[_Block]:
         done = 0
         with TextBytes(self._path, limit=self._limit) as text:
             # Readers ask for what they need; this keeps the pieces of lines between two reads.
@@ -59,18 +70,17 @@ class NdjsonTable:
                 yield found
 
 
-def _decoded(lines: Sequence[bytes], first: int) -> Objects:
+def _decoded(lines: Sequence[bytes], first: int) -> _Block:
     try:
         rows = _decoder.decode_lines(b"".join(lines))
     except (msgspec.MsgspecError, RecursionError):
         return _one_by_one(lines, first)
     # An object over two lines would shift the numbers of all that follow.
-    return Objects(range(first, first + len(rows)), rows) if len(rows) == len(lines) else _one_by_one(lines, first)
+    return _Block(range(first, first + len(rows)), rows, []) if len(rows) == len(lines) else _one_by_one(lines, first)
 
 
-def _one_by_one(lines: Sequence[bytes], first: int) -> Objects:
-    found = Objects([], [])
-    index, rows = [], []
+def _one_by_one(lines: Sequence[bytes], first: int) -> _Block:
+    found = _Block(index := [], rows := [], [])
     for place, line in enumerate(lines, first):
         try:
             rows.append(_decoder.decode(line))
@@ -78,4 +88,4 @@ def _one_by_one(lines: Sequence[bytes], first: int) -> Objects:
         except (msgspec.MsgspecError, RecursionError) as error:
             text = line.decode(errors="replace").rstrip("\r\n")
             found.misread.append(Misread(place, "unreadable_row", f"not a JSON object: {error}", {"row": text}))
-    return Objects(index, rows, found.misread)
+    return found

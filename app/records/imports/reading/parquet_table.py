@@ -1,4 +1,4 @@
-"""Parquet as rows of texts or objects, a few thousand rows at a time."""
+"""Parquet as columns of texts or values, a few thousand rows at a time."""
 
 import shutil
 import tempfile
@@ -14,7 +14,7 @@ import pyarrow.parquet
 
 from app.errors import TooLarge, Unreadable
 from app.records.imports.reading.files import GZIP, unpacked
-from app.records.imports.reading.table import Objects, Rows, TextColumn, arrow, text_of
+from app.records.imports.reading.table import Rows, TextColumn, Values, arrow, text_of
 
 parquet: Any = pyarrow.parquet
 
@@ -40,10 +40,10 @@ class ParquetTable:
             columns = {name: _texts(batch.column(name)) for name in names}
             yield Rows(np.arange(first, first + len(batch), dtype=np.int64), columns)
 
-    def objects(self, names: Sequence[str]) -> Iterator[Objects]:
+    def values(self, names: Sequence[str]) -> Iterator[Values]:
         for first, batch in self._batches(names):
-            rows = [_as_json(row) for row in batch.select(list(names)).to_pylist()]
-            yield Objects(range(first, first + len(batch)), rows)
+            columns = {name: [_value(each) for each in batch.column(name).to_pylist()] for name in names}
+            yield Values(range(first, first + len(batch)), columns)
 
     def _batches(self, names: Sequence[str]) -> Iterator[tuple[int, Any]]:
         first = 0
@@ -106,10 +106,6 @@ def _texts(column: Any) -> TextColumn:
 
 def _has_dictionary(kind: Any) -> bool:
     return bool(arrow.types.is_primitive(kind) or arrow.types.is_decimal(kind))
-
-
-def _as_json(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: _value(value) for name, value in row.items() if value is not None}
 
 
 def _value(value: Any) -> Any:

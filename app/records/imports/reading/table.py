@@ -1,4 +1,4 @@
-"""What all formats of files look like to the import: rows of named texts, or rows of JSON objects."""
+"""What all formats of files look like to the import: columns of texts, or columns of whatever JSON has."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -39,11 +39,11 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Objects:
-    """Some rows in their order, as JSON objects."""
+class Values:
+    """Some rows in their order, by column, with the types that the file gives them; null where there is nothing."""
 
     index: Sequence[int]
-    rows: Sequence[dict[str, Any]]
+    columns: dict[str, list[Any]]
     misread: list[Misread] = field(default_factory=list)
 
 
@@ -61,8 +61,8 @@ class Table(Protocol):
         """All rows as texts of these columns; a column that is not there is empty."""
         ...
 
-    def objects(self, names: Sequence[str]) -> Iterator[Objects]:
-        """All rows as objects of these columns."""
+    def values(self, names: Sequence[str]) -> Iterator[Values]:
+        """All rows of these columns, as the file means them."""
         ...
 
 
