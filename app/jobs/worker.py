@@ -60,6 +60,7 @@ async def work(app: procrastinate.App, stop: asyncio.Event, *, concurrency: int 
         try:
             await stack.enter_async_context(app.open_async())
         except procrastinate.exceptions.ConnectorException:
+            log.warning("the queue cannot be opened; trying again")
             return
         running = asyncio.create_task(
             app.run_worker_async(

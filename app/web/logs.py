@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -48,10 +49,18 @@ def configure(*, as_json: bool, level: str) -> None:
 
 
 class _Foreign(logging.Handler):
-    """What libraries log, in our form: the first line and the kind of error, for a traceback may quote a person."""
+    """What libraries log, in our form: the first line and the kinds of error, for a traceback may quote a person."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        error = record.exc_info[0] if record.exc_info else None
-        fields = {"error": error.__qualname__} if error else {}
+        error = record.exc_info[1] if record.exc_info else None
+        fields = {"error": " from ".join(_kinds(error))} if error else {}
         line = record.getMessage().strip().partition("\n")[0]
         structlog.get_logger().log(record.levelno, line, logger=record.name, **fields)
+
+
+def _kinds(error: BaseException | None) -> Iterator[str]:
+    """The kind of an error and of what caused it, with PostgreSQL's code where there is one."""
+    while error is not None:
+        state = getattr(error, "sqlstate", None)
+        yield f"{type(error).__qualname__} {state}" if state else type(error).__qualname__
+        error = error.__cause__ or error.__context__

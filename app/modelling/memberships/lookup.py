@@ -59,7 +59,7 @@ class Lookups:
     def __init__(self, database: Database) -> None:
         self.names = Names()
         self._database = database
-        self._connection: psycopg.AsyncConnection | None = None
+        self._cursor: psycopg.AsyncCursor | None = None
         self._turn = asyncio.Lock()
         self._gathering: _Batch | None = None
 
@@ -71,23 +71,21 @@ class Lookups:
         batch = self._gathering
         if batch is None:
             batch = self._gathering = _Batch(self)
-        batch.asked.add(customer_id)
-        # Whoever stops waiting must not take the answer from the others.
-        rows = (await asyncio.shield(batch.task))[customer_id]
+        rows = await batch.ask(customer_id)
         return self.names.shown(rows) if rows[0][1] else None
 
-    async def run(self, batch: "_Batch") -> dict[str, list[Row]]:
+    async def answer(self, batch: "_Batch") -> dict[str, list[Row]]:
         async with self._turn:
             # Those who come from here on wait for the next query.
             self._gathering = None
-            rows = await self._read(list(batch.asked))
+            rows = await self._read(list(batch.waiting))
         found: dict[str, list[Row]] = defaultdict(list)
         for row in rows:
             found[row[0]].append(row)
         return found
 
     async def _read(self, customer_ids: Sequence[str]) -> list[Row]:
-        fresh = self._connection is None
+        fresh = self._cursor is None
         try:
             return await self._read_once(customer_ids)
         except psycopg.OperationalError as error:
@@ -98,32 +96,53 @@ class Lookups:
         return await self._read(customer_ids)
 
     async def _read_once(self, customer_ids: Sequence[str]) -> list[Row]:
-        if self._connection is None:
-            self._connection = await self._connect()
-        rows = await repository.read_current(self._connection, customer_ids)
-        await self.names.cover(self._connection, rows)
+        if self._cursor is None:
+            self._cursor = await self._connect()
+        rows = await repository.read_current(self._cursor, customer_ids)
+        await self.names.cover(self._cursor.connection, rows)
         return rows
 
-    async def _connect(self) -> psycopg.AsyncConnection:
-        """A connection like those of the pool, but ours, and without a transaction around each query."""
+    async def _connect(self) -> psycopg.AsyncCursor:
+        """On a connection like those of the pool, but ours, and without a transaction around each query."""
         pooled = await self._database.engine.raw_connection()
         connection = pooled.driver_connection
         assert isinstance(connection, psycopg.AsyncConnection), "the engine's driver is psycopg"
         pooled.detach()
         await connection.set_autocommit(True)
-        return connection
+        return connection.cursor(binary=True)
 
     async def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
+        cursor, self._cursor = self._cursor, None
+        if cursor is not None:
+            await cursor.connection.close()
 
 
 class _Batch:
-    """Identifiers that one query will ask for."""
+    """Identifiers that one query asks for, and who waits for which.
 
-    __slots__ = ("asked", "task")
+    Each waits on a future of their own: whoever gives up takes the answer from nobody else.
+    """
+
+    __slots__ = ("_loop", "_task", "waiting")
 
     def __init__(self, lookups: Lookups) -> None:
-        self.asked: set[str] = set()
-        self.task = asyncio.create_task(lookups.run(self))
+        self.waiting: dict[str, list[asyncio.Future[list[Row]]]] = {}
+        self._loop = asyncio.get_running_loop()
+        self._task = self._loop.create_task(lookups.answer(self))
+        self._task.add_done_callback(self._hand_out)
+
+    def ask(self, customer_id: str) -> "asyncio.Future[list[Row]]":
+        future: asyncio.Future[list[Row]] = self._loop.create_future()
+        self.waiting.setdefault(customer_id, []).append(future)
+        return future
+
+    def _hand_out(self, task: "asyncio.Task[dict[str, list[Row]]]") -> None:
+        error = Unavailable("The service is stopping") if task.cancelled() else task.exception()
+        for customer_id, futures in self.waiting.items():
+            for future in futures:
+                if future.done():
+                    continue
+                if error is None:
+                    future.set_result(task.result()[customer_id])
+                else:
+                    future.set_exception(error)
