@@ -1,6 +1,7 @@
 """Features over HTTP."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,24 @@ async def test_the_registry_lists_every_feature_with_its_unit(service: Service) 
     assert by_name["total_spend"]["unit"] == "EUR"
     assert (by_name["visit_count_90d"]["unit"], by_name["visit_count_90d"]["window_days"]) == ("events", 90)
     assert all(each["meaning"] and each["missing"] for each in listed["data"])
+
+
+def test_the_page_lists_the_registry() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "features.md").read_text()
+    rows = [
+        [cell.strip(" `") for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| `")
+    ]
+    assert rows == [
+        [
+            feature.name,
+            "reporting currency" if feature.is_money else feature.unit,
+            feature.dtype,
+            f"{feature.window_days} days" if feature.window_days else "all",
+            feature.missing,
+            feature.meaning,
+        ]
+        for feature in FEATURES
+    ]
 
 
 async def test_a_customer_s_features_come_with_units_and_reasons(service: Service) -> None:

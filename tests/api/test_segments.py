@@ -5,11 +5,14 @@ import io
 import json
 from datetime import timedelta
 from itertools import product
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import anyio
 import pytest
+from sqlalchemy import text
 
 from app.modelling.segments.definitions import RFM_CELLS, RFM_SEGMENTS, rfm_segment
 from tests.conftest import Service
@@ -43,6 +46,16 @@ def test_every_cell_has_one_segment_and_every_segment_has_a_cell() -> None:
     assert sorted(RFM_CELLS) == sorted(product(SCORES, SCORES))
     assert set(RFM_CELLS.values()) == {segment.key for segment in RFM_SEGMENTS}
     assert len({segment.key for segment in RFM_SEGMENTS}) == len(RFM_SEGMENTS) == 11
+
+
+def test_the_page_shows_the_cells() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "segments.md").read_text()
+    names = {segment.key: segment.name for segment in RFM_SEGMENTS}
+    for recency in SCORES:
+        cells = " | ".join(names[RFM_CELLS[recency, value]] for value in SCORES)
+        assert f"| **{recency}** | {cells} |" in page
+    for segment in RFM_SEGMENTS:
+        assert f"| `{segment.key}` | {segment.name} | {segment.meaning} |" in page
 
 
 def test_frequency_and_monetary_count_as_their_mean_rounded_half_up() -> None:
@@ -285,6 +298,17 @@ async def test_a_look_up_answers_in_the_order_asked_each_once(modelling: Modelli
         assert each["memberships"] == single["memberships"]
 
 
+async def test_identifiers_may_be_made_of_any_letters(modelling: Modelling) -> None:
+    names = ['say "x"', r"back\slash", "{a,b}", "a,b", "line\nbreak", "null", "NULL", " ", "ünï/cødé", "日本"]
+    await modelling.service.push(*(transaction(f"T-{i}", customer_id=name) for i, name in enumerate(names)))
+    await modelling.learn_and_activate()
+    answer = await modelling.client.post("/v1/segments/lookup", json={"customer_ids": names})
+    assert [each["customer_id"] for each in answer.json()["data"]] == names
+    for name in names:
+        found = await modelling.get(f"/v1/customers/{quote(name, safe='')}/segments")
+        assert (found["customer_id"], len(found["memberships"])) == (name, 1)
+
+
 async def test_a_look_up_takes_ten_thousand_and_no_more(modelling: Modelling) -> None:
     many = [f"C-{i}" for i in range(10_001)]
     at_most = await modelling.client.post("/v1/segments/lookup", json={"customer_ids": many[:-1]})
@@ -304,6 +328,19 @@ async def test_look_ups_at_the_same_time_get_each_their_own_answer(modelling: Mo
         for customer in customers:
             group.start_soon(look_up, customer)
     assert found == {customer: await modelling.keys_of(customer) for customer in customers}
+
+
+async def test_a_look_up_outlives_the_loss_of_its_connection(modelling: Modelling, active: str) -> None:
+    assert await modelling.keys_of("C-24") == ["champions"]
+    async with modelling.state.database.write() as session:
+        ended = await session.execute(
+            text(
+                """select pg_terminate_backend(pid) from pg_stat_activity
+                    where datname = current_database() and pid <> pg_backend_pid() and query like '%asked.customer_id%'"""
+            )
+        )
+        assert list(ended.scalars()) == [True]
+    assert await modelling.keys_of("C-24") == ["champions"]
 
 
 async def champions_of(modelling: Modelling, segmentation_id: str) -> str:

@@ -89,6 +89,18 @@ async def test_the_amount_is_the_sum_of_the_lines_rounded_once(
     assert await one(importer, "kind, amount_minor") == (kind, minor)
 
 
+async def test_quantities_and_prices_are_stored_with_every_digit(importer: Importer) -> None:
+    # Around the edges of the base of 10,000 in which PostgreSQL keeps numbers, with and without a fraction.
+    numbers = ["0", "-1", "9999", "10000", "0.000001", "-0.01", "9999.9999", "10000.0001", "99999999.5"]
+    numbers += ["100000000", "-999999999999.999999"]
+    for number in numbers:
+        await importer(csv_of(LINES, f"{number},C-1,{WHEN},A,{number},1", f"{number},C-1,{WHEN},B,0.5,{number}"))
+    lines = "select transaction_id, line, trim_scale(quantity)::text, trim_scale(unit_price)::text"
+    found = await importer.rows(f"{lines} from transaction_items order by 1, 2")
+    expected = [row for each in sorted(numbers) for row in ((each, 0, each, "1"), (each, 1, "0.5", each))]
+    assert found == expected
+
+
 async def test_a_sum_that_64_bits_cannot_hold_is_refused(importer: Importer) -> None:
     result = await importer(csv_of(LINES, f"T-1,C-1,{WHEN},A,999999999999,999999999999"))
     assert (result["created"], result["reasons"]) == (0, {"amount_too_large": 1})

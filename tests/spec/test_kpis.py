@@ -286,8 +286,7 @@ async def test_figures_equal_the_oracle_whatever_the_facts(database: Database, s
     world = kpi_oracle.a_world(rng)
     kpi_oracle.store(world, database.url)
     for _ in range(8):
-        begins = min(fact.occurred_at for fact in world.facts) + timedelta(seconds=rng.randrange(-86_400, 20 * 86_400))
-        ends = begins + timedelta(microseconds=rng.randrange(1, 40 * 86_400 * 10**6))
+        begins, ends = a_window(rng, world)
         question: dict[str, Any] = {
             "metrics": METRICS if rng.random() < 0.5 else rng.sample(METRICS, rng.randrange(1, 4)),
             "group_by": tuple(rng.sample(kpi_oracle.DIMENSIONS, rng.choice((0, 1, 1, 2, 3)))),
@@ -298,6 +297,16 @@ async def test_figures_equal_the_oracle_whatever_the_facts(database: Database, s
         found = await ask(database, world, stored=True, **bounds, **question)
         expected = kpi_oracle.answer(world, start=begins, end=ends, **question)
         assert found == [nearly(row) for row in expected], question
+
+
+def a_window(rng: random.Random, world: World) -> tuple[datetime, datetime]:
+    """A window that begins or ends at a fact's very instant as often as not."""
+    instants = sorted(fact.occurred_at for fact in world.facts)
+    anywhere = instants[0] + timedelta(seconds=rng.randrange(-86_400, 20 * 86_400))
+    begins = rng.choice((anywhere, rng.choice(instants)))
+    later = [instant for instant in instants if instant > begins]
+    somewhere = begins + timedelta(microseconds=rng.randrange(1, 40 * 86_400 * 10**6))
+    return begins, rng.choice((somewhere, rng.choice(later or [somewhere])))
 
 
 def nearly(row: dict[str, Any]) -> dict[str, Any]:

@@ -43,6 +43,8 @@ def server_settings(folder: Path) -> dict[str, str]:
         "jit": "off",
         "max_connections": "100",
         "autovacuum": "on",
+        # A first load changes everything at once: let the planner know soon.
+        "autovacuum_naptime": "10s",
         "timezone": "UTC",
         "log_timezone": "UTC",
         "log_line_prefix": "%m [%p] %q%u@%d ",

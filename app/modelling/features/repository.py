@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ARRAY, BindParameter, Text, any_, bindparam, func, select
 
 from app.db.engine import Session
 from app.errors import FieldError, MissingRates
@@ -100,12 +100,16 @@ async def count_customers(session: Session) -> int:
 
 async def survivors(session: Session, customer_ids: Sequence[str]) -> dict[str, str]:
     """For each identifier that means somebody: the customer it means today, through merges."""
-    asked = [each for each in dict.fromkeys(customer_ids) if "\x00" not in each]
-    known = select(customers.c.customer_id).where(customers.c.customer_id.in_(asked))
+    asked = [each for each in customer_ids if "\x00" not in each]
+    known = select(customers.c.customer_id).where(customers.c.customer_id == any_(_texts(asked)))
     found = {each: each for each in await session.scalars(known)}
     strangers = [each for each in asked if each not in found]
     if strangers:
         merged = select(customer_aliases.c.alias, customer_aliases.c.customer_id)
-        rows = await session.execute(merged.where(customer_aliases.c.alias.in_(strangers)))
+        rows = await session.execute(merged.where(customer_aliases.c.alias == any_(_texts(strangers))))
         found.update({row.alias: row.customer_id for row in rows})
     return found
+
+
+def _texts(values: Sequence[str]) -> BindParameter[Any]:
+    return bindparam("texts", values, ARRAY(Text(collation="C")))

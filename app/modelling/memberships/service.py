@@ -9,6 +9,7 @@ from app.modelling.features.repository import survivors
 from app.modelling.features.service import present
 from app.modelling.memberships import repository
 from app.modelling.memberships.lookup import Names
+from app.modelling.memberships.repository import Row
 
 
 async def of_customer(
@@ -28,18 +29,26 @@ def answer(customer_id: str, memberships: Sequence[dict[str, Any]], *, as_of: da
 async def of_many(session: Session, customer_ids: Sequence[str], *, names: Names) -> dict[str, Any]:
     """The current memberships of these customers, each once, in the order asked, under the identifier asked for."""
     asked = list(dict.fromkeys(customer_ids))
-    meant = await survivors(session, asked)
-    rows = await repository.read_rows(session, sorted(set(meant.values())), as_of=None)
-    await names.cover(await driver(session), rows)
-    found: dict[str, list[repository.Row]] = {}
-    for row in rows:
-        found.setdefault(row[0], []).append(row)
+    found = await _known(session, asked, names=names)
+    merged = await survivors(session, [each for each in asked if each not in found])
+    if merged:
+        theirs = await _known(session, sorted(set(merged.values())), names=names)
+        found |= {alias: theirs[survivor] for alias, survivor in merged.items()}
     return {
-        "data": [
-            {"customer_id": each, "memberships": names.shown(found[meant[each]])} for each in asked if each in meant
-        ],
-        "unknown": [each for each in asked if each not in meant],
+        "data": [{"customer_id": each, "memberships": names.shown(found[each])} for each in asked if each in found],
+        "unknown": [each for each in asked if each not in found],
     }
+
+
+async def _known(session: Session, customer_ids: Sequence[str], *, names: Names) -> dict[str, list[Row]]:
+    """The rows of those identifiers that are customers."""
+    rows = await repository.read_rows(session, customer_ids, as_of=None)
+    await names.cover(await driver(session), rows)
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if row[1]:
+            found.setdefault(row[0], []).append(row)
+    return found
 
 
 async def section(session: Session, customer_id: str, *, now: datetime, names: Names) -> dict[str, Any]:

@@ -16,14 +16,14 @@ class SegmentDefinition:
 # From the best customers to those who are gone; answers list them in this order.
 RFM_SEGMENTS = (
     SegmentDefinition("champions", "Champions", "bought recently, often and for much"),
-    SegmentDefinition("loyal_customers", "Loyal Customers", "buy often or for much, and not long ago"),
-    SegmentDefinition("potential_loyalists", "Potential Loyalists", "bought recently, more than once"),
-    SegmentDefinition("new_customers", "New Customers", "bought for the first time just now"),
-    SegmentDefinition("promising", "Promising", "bought little, not long ago"),
-    SegmentDefinition("need_attention", "Need Attention", "were about average and are fading"),
+    SegmentDefinition("loyal_customers", "Loyal Customers", "bought often or for much, and not long ago"),
+    SegmentDefinition("potential_loyalists", "Potential Loyalists", "bought recently, a middling amount"),
+    SegmentDefinition("new_customers", "New Customers", "bought recently, and little so far"),
+    SegmentDefinition("promising", "Promising", "bought fairly recently, and little so far"),
+    SegmentDefinition("need_attention", "Need Attention", "bought a middling amount, a while ago"),
     SegmentDefinition("about_to_sleep", "About To Sleep", "bought little, a while ago"),
-    SegmentDefinition("at_risk", "At Risk", "bought often or for much, long ago"),
-    SegmentDefinition("cannot_lose_them", "Cannot Lose Them", "were among the best and have not come back"),
+    SegmentDefinition("at_risk", "At Risk", "bought a fair amount or much, long ago"),
+    SegmentDefinition("cannot_lose_them", "Cannot Lose Them", "bought often and for much, longest ago"),
     SegmentDefinition("hibernating", "Hibernating", "bought little, long ago"),
     SegmentDefinition("lost", "Lost", "bought least, longest ago"),
 )

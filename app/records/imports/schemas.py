@@ -27,7 +27,7 @@ BODY: dict[str, Any] = {
         "description": "The file, as large as 2 GiB; with `Content-Encoding: gzip` as it is packed.",
         "content": {
             "text/csv": _file("transaction_id,customer_id,occurred_at,amount\nT-1,C-1,2026-10-01 10:00:00,10.00\n"),
-            "application/x-ndjson": _file('{"customer_id": "C-1", "attributes": {"country": "DE"}}\n'),
+            "application/x-ndjson": _file(None),
             "application/vnd.apache.parquet": _file(None),
         },
     }

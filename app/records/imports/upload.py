@@ -27,7 +27,8 @@ MEDIA_TYPES = {
     "application/vnd.apache.parquet": "parquet",
 }
 
-MapText = Annotated[str, Query(max_length=1_000)]
+# Together they fit into the address of a request.
+MapText = Annotated[str, Query(max_length=200)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def options_of(
         list[MapText] | None,
         Query(
             alias="map",
-            max_length=200,
+            max_length=100,
             description="`field:Column` for each column that is not named like its field; repeat for several.",
             examples=[["customer_id:CustomerID", "occurred_at:InvoiceDate"]],
         ),
