@@ -30,14 +30,14 @@ serve: .venv/installed ## Run the service with its own embedded database (ARGS="
 	.venv/bin/tessera serve $(ARGS)
 
 test: .venv/oracles-installed ## Run all tests (ARGS="-k rfm")
-	$(RUN) pytest -n auto --maxprocesses=4 $(ARGS)
+	$(RUN) pytest -n auto --maxprocesses=4 --dist loadfile $(ARGS)
 
 check: .venv/tools-installed ## Format, lint, types, floors and the fast tests: what CI runs first
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
 	$(RUN) mypy
 	.venv/bin/lint-imports
-	$(RUN) pytest -n auto --maxprocesses=4 tests/unit tests/contracts app/stats app/money
+	$(RUN) pytest -n auto --maxprocesses=4 --dist loadfile tests/unit tests/contracts app/stats app/money
 
 bench: .venv/oracles-installed ## Measure, and print ratios against peers in the same run (ARGS="ingest")
 	$(RUN) bench $(ARGS)

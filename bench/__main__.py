@@ -3,9 +3,9 @@
 import os
 import sys
 
-from bench import ingest
+from bench import import_file, ingest
 
-ALL = {"ingest": ingest.main}
+ALL = {"ingest": ingest.main, "import": import_file.main}
 
 
 def load() -> str:

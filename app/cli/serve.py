@@ -71,9 +71,10 @@ def run(
     """
     heard = signals or StopSignals()
     with ExitStack() as stack:
-        for child in children:  # they import while the database comes up
+        for child in children:
             stack.callback(child.kill)
-            child.start()
+            if child.role == "web":
+                child.start()  # it imports while the database comes up
         orders = stack.enter_context(database(settings))
         heard.listen()
         supervisor = Supervisor(children, signals=heard)

@@ -77,9 +77,10 @@ class Child:
             self._send()
 
     def order(self, orders: Orders) -> None:
-        """Let it begin its work, now and whenever it is started again."""
+        """Let it begin its work, now if it was started, and whenever it is started again."""
         self._orders = json.dumps(orders).encode() + b"\n"
-        self._send()
+        if self._process is not None:
+            self._send()
 
     def _send(self) -> None:
         assert self._process is not None
@@ -138,14 +139,18 @@ class Supervisor:
         self._children, self._signals = children, signals
 
     def run(self, on_ready: Callable[[], None]) -> None:
-        """Watch over the children; `on_ready` is called once, when every web process serves."""
+        """Watch over the children; `on_ready` is called once, when every web process serves.
+
+        The worker begins then: while they start it would only take processor time from them.
+        """
         announced = False
         while not self._signals.count:
             for child in self._children:
                 child.listen()
                 if not announced:
                     self._require_life(child)
-                child.revive()
+                if announced or child.role == "web":
+                    child.revive()
             if not announced and all(child.ready for child in self._children if child.role == "web"):
                 announced = True
                 on_ready()

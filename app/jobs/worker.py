@@ -43,11 +43,13 @@ def queue_app(url: str, runner: Runner) -> procrastinate.App:
             # The worker is being stopped: the job is not at fault and goes on elsewhere.
             raise Unavailable("The worker is stopping") from None
 
-    @app.periodic(cron="*/5 * * * * *")
+    # The seconds are the sixth field, after the day of the week: every fifth second.
+    @app.periodic(cron="* * * * * */5")
     @app.task(name="tessera.retry_stalled", queue=QUEUE_NAME, queueing_lock="tessera.retry_stalled", pass_context=True)
     async def retry_stalled(context: procrastinate.JobContext, timestamp: int) -> None:
         manager = context.app.job_manager
-        for job in await manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER_SECONDS):
+        silent_for = STALLED_AFTER_SECONDS
+        for job in await manager.get_stalled_jobs(task_name=TASK_NAME, seconds_since_heartbeat=silent_for):
             log.warning("taking over a job of a dead worker", queue_job=job.id, scheduled_for=timestamp)
             await manager.retry_job(job)
 

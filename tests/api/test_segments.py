@@ -331,7 +331,8 @@ async def test_look_ups_at_the_same_time_get_each_their_own_answer(modelling: Mo
 
 
 async def test_a_look_up_outlives_the_loss_of_its_connection(modelling: Modelling, active: str) -> None:
-    assert await modelling.keys_of("C-24") == ["champions"]
+    for _ in range(2):  # the first look-up reads the names of segments last
+        assert await modelling.keys_of("C-24") == ["champions"]
     async with modelling.state.database.write() as session:
         ended = await session.execute(
             text(

@@ -25,7 +25,8 @@ from app.db.embedded import EmbeddedPostgres, find_running
 from tests.conftest import url_of
 from tests.support.processes import START_SECONDS, ServiceProcess, run, seconds_until, service, tessera
 
-pytestmark = pytest.mark.slow
+# A start takes seconds, and the machine may be busy with other tests.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 if sys.platform != "linux":
     pytest.skip("processes are watched through /proc", allow_module_level=True)
 

@@ -200,7 +200,7 @@ async def test_memberships_equal_a_recompute_whatever_happened(modelling: Modell
     segmentation_id = await modelling.learn_and_activate()
     then: list[tuple[datetime, dict[str, Any]]] = []
     erased: set[str] = set()
-    for step in range(12):
+    for step in range(8):
         modelling.service.clock.advance(timedelta(hours=rng.randrange(1, 24 * 60)))
         now = modelling.state.clock.now()
         ids = [row.customer_id for row in await query(modelling, select(customers.c.customer_id))]

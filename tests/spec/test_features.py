@@ -212,7 +212,7 @@ HISTORIES = st.lists(
     max_size=5,
 )
 GENERATED = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 
@@ -269,7 +269,7 @@ CURRENCIES = st.lists(
 )
 
 
-@settings(GENERATED, max_examples=30)
+@settings(GENERATED, max_examples=20)
 @given(histories=CURRENCIES, as_of=ANY_TIME)
 async def test_several_currencies_are_added_in_the_reporting_one(
     database: Database, histories: Histories, as_of: datetime
