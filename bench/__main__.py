@@ -3,9 +3,14 @@
 import os
 import sys
 
-from bench import import_file, ingest
+from bench import features, import_file, ingest, lookups
 
-ALL = {"ingest": ingest.main, "import": import_file.main}
+ALL = {
+    "ingest": ingest.main,
+    "import": import_file.main,
+    "lookups": lookups.main,
+    "features": features.main,
+}
 
 
 def load() -> str:

@@ -20,8 +20,8 @@ insert into segmentation_versions (segmentation_id, version, status, trained_at,
   select segmentation_id, 1, 'active', now(), now(), now(), now() from segmentations;
 insert into segments (segmentation_id, key, name, position)
   select segmentation_id, 'segment-' || n, 'Segment ' || n, n from segmentations, generate_series(0, 7) n;
-insert into memberships (segmentation_id, customer_id, segment_id, version, valid_from, evaluated_at, reason)
-  select s.segmentation_id, c.customer_id, s.segment_id, 1, now() - interval '1 day', now(), '{"recency_score": 5}'
+insert into memberships (segmentation_id, customer_id, segment_id, version, since, valid_from, evaluated_at, reason)
+  select s.segmentation_id, c.customer_id, s.segment_id, 1, now() - interval '1 day', now() - interval '1 day', now(), '{"recency_score": 5}'
     from customers c join segments s on s.position = hashtext(c.customer_id) & 7;
 analyze;
 """

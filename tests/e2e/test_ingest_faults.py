@@ -119,7 +119,9 @@ class Victim:
             old.finish()
             self.service.wait_ready()
             return
-        for pid in self.service.children("web") if kind == "web" else [self.service.postgres()]:
+        victims = self.service.children("web") if kind == "web" else [self.service.postgres()]
+        assert victims
+        for pid in victims:
             os.kill(pid, signal.SIGKILL)
 
 
@@ -147,8 +149,9 @@ def wait_for_progress(victim: Victim, shops: list[Shop]) -> None:
     def done() -> int:
         return sum(len(shop.acknowledged) for shop in shops)
 
-    before, began = done(), time.monotonic()
-    while done() == before:
+    # More than what may have been under way at the last kill: it serves again.
+    enough, began = done() + CLIENTS + 1, time.monotonic()
+    while done() < enough:
         assert time.monotonic() - began < START_SECONDS, "\n".join(victim.service.said)
         time.sleep(0.01)
 

@@ -280,6 +280,14 @@ async def test_sums_stay_exact_where_doubles_do_not(database: Database) -> None:
     assert values(await ask(database, World(facts), metrics=["revenue_net"])) == {"revenue_net": 0.01}
 
 
+async def test_squares_on_both_sides_of_a_bigint_are_added_exactly(database: Database) -> None:
+    # 3,037,000,499 is the largest whole number whose square is below 2**63.
+    facts = [Fact(f"T-{amount}", at(1), amount) for amount in (3_037_000_499, 3_037_000_500, 4_000_000_001)]
+    [row] = await ask(database, World(facts), metrics=["average_order_value"])
+    [expected] = kpi_oracle.answer(World(facts), start=at(1), end=at(2), metrics=["average_order_value"])
+    assert row == nearly(expected)
+
+
 @pytest.mark.parametrize("seed", range(30))
 async def test_figures_equal_the_oracle_whatever_the_facts(database: Database, seed: int) -> None:
     rng = random.Random(seed)

@@ -59,7 +59,7 @@ def cut(window: Window, interval: Interval | None, zone: ZoneInfo, *, at_most: i
 
 
 def _periods(window: Window, calendar: _Calendar, zone: ZoneInfo) -> Iterator[Period]:
-    # A day earlier than the calendar says: where clocks go back past midnight a date comes twice.
+    # A day earlier than the calendar says, lest a jump of the clocks swallowed the midnight that the day begins at.
     day = calendar.first_day(window.start.astimezone(zone).date() - timedelta(days=1))
     start = start_of_day(day, zone)
     while start < window.end:
