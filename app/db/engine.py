@@ -1,6 +1,6 @@
 """The only place that opens, commits and rolls back transactions."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -12,6 +12,7 @@ Session = AsyncConnection
 
 CONNECT_TIMEOUT_SECONDS = 5
 POOL_WAIT_SECONDS = 5
+AFTER_COMMIT = "after_commit"
 
 
 class Database:
@@ -38,8 +39,12 @@ class Database:
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Session]:
         """One transaction: committed when the block ends well, rolled back otherwise."""
-        async with self.engine.connect() as connection, connection.begin():
-            yield connection
+        async with self.engine.connect() as connection:
+            todo = connection.info[AFTER_COMMIT] = list[Callable[[], None]]()
+            async with connection.begin():
+                yield connection
+            for each in todo:
+                each()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Session]:
@@ -49,6 +54,11 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+def after_commit(session: Session, action: Callable[[], None]) -> None:
+    """Do this once the transaction is committed, and not at all if it is not."""
+    session.info[AFTER_COMMIT].append(action)
 
 
 async def driver(session: Session) -> psycopg.AsyncConnection:

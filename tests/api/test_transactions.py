@@ -58,3 +58,43 @@ async def test_identifiers_with_slashes_and_other_signs_are_reached_by_every_pat
         assert [row["transaction_id"] for row in listed] == [customer_id]
         assert (await service.client.delete(place)).status_code == 200
         assert (await service.client.get(place)).status_code == 404
+
+
+async def test_rows_remembered_from_a_moment_ago_are_told_from_new_ones_and_from_contradictions(
+    service: Service,
+) -> None:
+    rows = [
+        transaction(
+            f"T-{i:03}",
+            customer_id=f"C-{i % 7}",
+            amount=f"{i}.50",
+            items=[{"product_id": "P", "quantity": 1, "unit_price": i}],
+        )
+        for i in range(300)
+    ]
+    assert (await service.push(*rows[:200]))["created"] == 200
+    rows[150] = {**rows[150], "items": [{"product_id": "P", "quantity": 2, "unit_price": 150}]}
+    rows[160] = {**rows[160], "margin": "-0.01"}
+    answer = await service.push(*reversed(rows))
+    assert (answer["received"], answer["created"], answer["duplicates"]) == (300, 100, 198)
+    assert sorted((row["index"], row["code"]) for row in answer["rejected"]) == [(139, "conflict"), (149, "conflict")]
+
+
+async def test_rows_of_a_transaction_that_failed_are_not_remembered(service: Service) -> None:
+    rows = [transaction(f"T-{i:03}") for i in range(150)]
+    async with service.app.state.service.database.write() as session:
+        await session.exec_driver_sql("alter table dirty_customers rename to hidden")
+    refused = await service.client.post("/v1/transactions", json={"transactions": rows})
+    assert refused.status_code >= 500
+    async with service.app.state.service.database.write() as session:
+        await session.exec_driver_sql("alter table hidden rename to dirty_customers")
+    answer = await service.push(*reversed(rows))
+    assert (answer["created"], answer["duplicates"]) == (150, 0)
+
+
+async def test_what_is_remembered_is_forgotten_when_the_customer_is_erased(service: Service) -> None:
+    rows = [transaction(f"T-{i:03}", customer_id=f"C-{i % 2}") for i in range(150)]
+    await service.push(*rows)
+    assert (await service.client.delete("/v1/customers/C-1")).status_code == 200
+    answer = await service.push(*reversed(rows))
+    assert (answer["duplicates"], {row["code"] for row in answer["rejected"]}) == (75, {"customer_erased"})

@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import anyio
 import msgspec
 
+from app.clock import Clock, SystemClock
 from app.db.engine import Session
 from app.privacy import customer_hash
 from app.records.intake import repository
@@ -34,6 +35,7 @@ class Intake:
 
     memory: CustomerMemory
     secret: bytes
+    clock: Clock = field(default_factory=SystemClock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,13 @@ async def store(
     outcome = Outcome()
     if checked.indices:
         outcome, flaws = await kind.store(
-            session, checked.source, checked.columns, privacy=privacy, memory=intake.memory, secret=intake.secret
+            session,
+            checked.source,
+            checked.columns,
+            privacy=privacy,
+            memory=intake.memory,
+            secret=intake.secret,
+            now=intake.clock.now(),
         )
         outcome.rejected.extend(refusals(kind.envelope.name, checked, first_flaws(flaws).values()))
     refused = checked.refused

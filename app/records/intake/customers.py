@@ -7,6 +7,7 @@ from app.db.engine import Session
 from app.errors import CustomerNotFound
 from app.privacy import customer_hash
 from app.records.intake import repository
+from app.records.intake.recent import RecentFacts
 from app.records.intake.repository import PrivacyState
 
 # About 100 MB of identifiers; beyond it the memory starts anew and the database is asked again.
@@ -15,10 +16,11 @@ REMEMBER_AT_MOST = 500_000
 
 @dataclass(slots=True)
 class CustomerMemory:
-    """Customers this process has seen exist, good for one privacy epoch."""
+    """Customers this process has seen exist, good for one privacy epoch, and the facts it stored last."""
 
     epoch: int = -1
     known: set[str] = field(default_factory=set)
+    facts: RecentFacts = field(default_factory=RecentFacts)
 
     def at(self, epoch: int) -> set[str]:
         if epoch != self.epoch or len(self.known) > REMEMBER_AT_MOST:

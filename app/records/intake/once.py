@@ -2,21 +2,26 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from psycopg.errors import UniqueViolation
 from sqlalchemy import Column
 from sqlalchemy.exc import IntegrityError
 
-from app.db.engine import Session
+from app.db.engine import Session, after_commit
 from app.records.intake import repository
 from app.records.intake.bulk import ERASED, ERASED_DETAIL
 from app.records.intake.customers import CustomerMemory, People, resolve
 from app.records.intake.outcome import Flaw, Outcome
+from app.records.intake.recent import Content, Recall
 
 # Identifiers looked at before hoping that a whole batch is new.
 SAMPLE = 16
+# Smaller batches are compared with what is stored quickly enough.
+
+RECALLED_FROM_ROWS = 100
 # SQLAlchemy wraps what the driver says of its own statements; a COPY goes past it.
 ALREADY_THERE = (IntegrityError, UniqueViolation)
 
@@ -55,6 +60,7 @@ class Shelf(Generic[C]):
     take: Callable[[C, Sequence[int]], C]
     compare: Callable[[Session, str, C], Awaitable[Known]]
     add: Callable[[Session, str, C], Awaitable[None]]
+    contents: Callable[[C], list[Content]] | None = None
 
     def ids(self, columns: C) -> list[str]:
         found: list[str] = getattr(columns, self.identifier.name)
@@ -152,17 +158,49 @@ def storing(shelf: Shelf[Owned]) -> Callable[..., Awaitable[tuple[Outcome, list[
         privacy: repository.PrivacyState,
         memory: CustomerMemory,
         secret: bytes,
+        **_now: object,
     ) -> tuple[Outcome, list[Flaw]]:
         """Needs lock_intake. Flaws name positions of the columns given."""
         named = {customer_id for customer_id in columns.customer_id if customer_id is not None}
         people = await resolve(session, named, privacy=privacy, memory=memory, secret=secret)
         columns, flaws = _renamed(people, columns)
-        added = await add_once(session, shelf, source, columns, flaws=flaws)
+        added = await _add_once_or_recall(
+            session, shelf, source, columns, flaws=flaws, recall=memory.facts.at(privacy.epoch)
+        )
         owners = {owner for position in added.created if (owner := columns.customer_id[position]) is not None}
         await repository.touch(session, list(owners))
         return Outcome(created=len(added.created), duplicates=added.duplicates), added.flaws
 
     return store
+
+
+async def _add_once_or_recall(
+    session: Session,
+    shelf: Shelf[Owned],
+    source: str,
+    columns: Owned,
+    *,
+    flaws: list[Flaw],
+    recall: Recall,
+) -> Added:
+    """Like add_once; rows that this process remembers having stored are not looked up again."""
+    if shelf.contents is None or len(columns) < RECALLED_FROM_ROWS or flaws:
+        return await add_once(session, shelf, source, columns, flaws=flaws)
+    where, ids, contents = (shelf.identifier.table.name, source), shelf.ids(columns), partial(_contents, shelf, columns)
+    known = recall.known(where, ids, contents)
+    unknown = [position for position in range(len(columns)) if position not in known] if known else range(len(columns))
+    rest = shelf.take(columns, unknown) if known else columns
+    added = await add_once(session, shelf, source, rest, flaws=())
+    if added.created:
+        created = rest if len(added.created) == len(rest) else shelf.take(rest, added.created)
+        after_commit(session, lambda: recall.remember(where, shelf.ids(created), partial(_contents, shelf, created)))
+    found = [replace(flaw, position=unknown[flaw.position]) for flaw in added.flaws]
+    return Added([unknown[place] for place in added.created], added.duplicates + len(known), found)
+
+
+def _contents(shelf: Shelf[C], columns: C, positions: Sequence[int]) -> list[Content]:
+    assert shelf.contents is not None, "only such shelves are recalled"
+    return shelf.contents(shelf.take(columns, positions))
 
 
 def _renamed(people: People, columns: Owned) -> tuple[Owned, list[Flaw]]:

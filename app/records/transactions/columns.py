@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,14 @@ class TransactionColumns:
             *(column[position] if column is not None else None for column in optional),
             self.items.content(position) if self.items is not None else (),
         )
+
+    def contents(self) -> list[tuple[Any, ...]]:
+        """The content of every row."""
+        columns = (self.customer_id, self.occurred_at.tolist(), self.kind, self.amount_minor.tolist(), self.currency)
+        optional = (self.margin_minor, self.refunds, self.channel, self.campaign_id)
+        given = (repeat(None) if each is None else each for each in optional)
+        items = repeat(()) if self.items is None else map(self.items.content, range(len(self)))
+        return list(zip(*columns, *given, items, strict=False))  # what repeats has no end
 
 
 def columns_of(rows: Sequence[TransactionIn]) -> tuple[TransactionColumns, list[Flaw]]:

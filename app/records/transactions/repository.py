@@ -18,8 +18,13 @@ from app.tables.transactions import transaction_items, transactions
 _TEXTS = ARRAY(Text(collation="C"))
 
 
-# Columns that are null in every row are passed as empty arrays: unnest fills the shorter ones with null.
+# Columns that are null in every row are passed as empty arrays: unnest fills the shorter ones with null. Materialized, by
+# the whole list of identifiers: one sorted pass over the key, where a join may descend it for each row or, worse, read
+# every transaction of the source.
 _COMPARE = """
+with stored as materialized (
+  select * from transactions where source = %s and transaction_id = any(%b)
+)
 select coalesce(array_agg(place) filter (where same and not has_lines), '{}'),
        coalesce(array_agg(place) filter (where not same), '{}'),
        coalesce(array_agg(place) filter (where same and has_lines), '{}')
@@ -38,7 +43,7 @@ select coalesce(array_agg(place) filter (where same and not has_lines), '{}'),
           from unnest(%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b) with ordinality as given (
                  transaction_id, customer_id, occurred_at, kind, amount_minor, currency,
                  margin_minor, refunds, channel, campaign_id, line_count, place)
-          join transactions as t on t.source = %s and t.transaction_id = given.transaction_id collate "C"
+          join stored as t on t.transaction_id = given.transaction_id collate "C"
        ) as compared
 """
 
@@ -60,7 +65,7 @@ async def compare(session: Session, source: str, columns: TransactionColumns) ->
         arrays.bigints(columns.items.counts if columns.items is not None else []),
     ]
     connection = await driver(session)
-    cursor = await connection.execute(_COMPARE, [*given, source], binary=True)
+    cursor = await connection.execute(_COMPARE, [source, given[0], *given], binary=True)
     same, other, with_lines = await cursor.fetchone() or ([], [], [])
     if with_lines:
         other_lines = await _with_other_lines(session, source, columns.take(with_lines))

@@ -12,7 +12,11 @@ from app.records.transactions.schemas import TRANSACTIONS, TransactionIn
 from app.tables.transactions import transactions
 
 SHELF: Shelf[TransactionColumns] = Shelf(
-    transactions.c.transaction_id, TransactionColumns.take, repository.compare, repository.add
+    transactions.c.transaction_id,
+    TransactionColumns.take,
+    repository.compare,
+    repository.add,
+    TransactionColumns.contents,
 )
 
 TRANSACTION_KIND: Kind[TransactionIn, TransactionColumns] = Kind(
