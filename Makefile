@@ -37,7 +37,7 @@ check: .venv/tools-installed ## Format, lint, types, floors and the fast tests: 
 	$(RUN) ruff check .
 	$(RUN) mypy
 	.venv/bin/lint-imports
-	$(RUN) pytest -n auto --maxprocesses=4 --dist loadfile tests/unit tests/contracts app/stats app/money
+	$(RUN) pytest -n auto --maxprocesses=4 --dist loadfile tests/unit tests/contracts app/stats app/ml app/money
 
 bench: .venv/oracles-installed ## Measure, and print ratios against peers in the same run (ARGS="ingest")
 	$(RUN) bench $(ARGS)

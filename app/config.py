@@ -1,17 +1,20 @@
 """Every setting of the service, read once by the composition roots and passed on as values."""
 
 import os
+import re
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.money import exponent
 
 PREFIX = "TESSERA_"
 TEST_ONLY = ("TESSERA_TEST_",)
+HOST = re.compile(r"[a-z0-9_][a-z0-9_.-]{0,252}")
 
 
 class Settings(BaseSettings):
@@ -51,6 +54,9 @@ class Settings(BaseSettings):
         30, gt=0, le=3600, description="A request's statement that runs longer is cancelled and answered 503."
     )
     cpu_processes: int = Field(1, ge=1, le=64, description="Processes of the worker for CPU-bound work.")
+    webhook_allow: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Hosts and networks, by commas, that webhooks may reach though they are not public."
+    )
 
     @field_validator("reporting_currency")
     @classmethod
@@ -66,6 +72,21 @@ class Settings(BaseSettings):
         except (KeyError, OSError, ValueError) as error:
             raise ValueError(f"{value!r} is not an IANA time zone such as Europe/Berlin") from error
         return value
+
+    @field_validator("webhook_allow", mode="before")
+    @classmethod
+    def _hosts_and_networks(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        entries = tuple(entry.strip().lower() for entry in value.split(",") if entry.strip())
+        for entry in entries:
+            try:
+                ip_network(entry)
+            except ValueError as error:
+                # What is spelled in digits or with a slash was meant as a network: it must not become a host's name.
+                if HOST.fullmatch(entry) is None or entry.replace(".", "").isdigit():
+                    raise ValueError(f"{entry!r} is no host name and no network such as 10.20.0.0/16") from error
+        return entries
 
     @model_validator(mode="before")
     @classmethod

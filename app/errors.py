@@ -12,6 +12,7 @@ TesseraError
 ├─ Forbidden          a valid key without the scope
 ├─ NotFound           CustomerNotFound, JobNotFound, ...
 ├─ Conflict           the state of the thing forbids it
+│  └─ NotReady  ModelTampered  ModelFormatUnknown
 ├─ TooMany            slow down
 ├─ Unavailable        try again soon
 └─ Fault              our own fault
@@ -146,6 +147,11 @@ class RejectionNotFound(NotFound):
     title = "There is no such rejection"
 
 
+class WebhookNotFound(NotFound):
+    code = "webhook_not_found"
+    title = "There is no such webhook endpoint"
+
+
 class KeyNotFound(NotFound):
     code = "key_not_found"
     title = "There is no such API key"
@@ -159,6 +165,16 @@ class Conflict(TesseraError):
 class NotReady(Conflict):
     code = "not_ready"
     title = "Something else has to happen first"
+
+
+class ModelTampered(Conflict):
+    code = "model_tampered"
+    title = "The stored model is not the one that was signed, and is not opened"
+
+
+class ModelFormatUnknown(Conflict):
+    code = "model_format_unknown"
+    title = "The stored model was written by a version this one cannot read"
 
 
 class TooMany(TesseraError):

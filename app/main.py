@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -11,18 +11,25 @@ from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import __version__
+from app.activation.webhooks.addresses import Allowed
+from app.activation.webhooks.guard import Guard
+from app.activation.webhooks.router import router as webhooks_router
 from app.clock import Clock, SystemClock
 from app.config import Settings
-from app.db.engine import Database
+from app.db.engine import Database, Session
 from app.measurement.kpis.router import router as kpis_router
 from app.modelling.features import service as features
 from app.modelling.features.compiler import Reporting
 from app.modelling.features.router import router as features_router
 from app.modelling.memberships import service as memberships
+from app.modelling.memberships.freshness import Freshness
 from app.modelling.memberships.lookup import Lookups
 from app.modelling.memberships.router import hot_router as memberships_hot_router
 from app.modelling.memberships.router import router as memberships_router
+from app.modelling.registry.shelf import Models
 from app.modelling.segments.router import router as segments_router
+from app.modelling.segments.settling import Settler
+from app.modelling.segments.working import Assigners
 from app.operations.audit.router import router as audit_router
 from app.operations.jobs.router import router as jobs_router
 from app.operations.keys import service as keys
@@ -31,6 +38,7 @@ from app.records.costs.router import router as costs_router
 from app.records.costs.service import cost_kind
 from app.records.customers.router import router as customers_router
 from app.records.customers.service import CUSTOMER_KIND
+from app.records.events.router import hot_router as events_hot_router
 from app.records.events.router import router as events_router
 from app.records.events.service import EVENT_KIND
 from app.records.exchange_rates.router import router as exchange_rates_router
@@ -38,9 +46,11 @@ from app.records.exchange_rates.service import RATE_KIND
 from app.records.imports.router import router as imports_router
 from app.records.intake.bulk import Intake, Kind
 from app.records.intake.customers import CustomerMemory
+from app.records.intake.together import Together
 from app.records.privacy.router import router as privacy_router
 from app.records.rejections.router import router as rejections_router
 from app.records.tracking.router import router as tracking_router
+from app.records.transactions.router import hot_router as transactions_hot_router
 from app.records.transactions.router import router as transactions_router
 from app.records.transactions.service import TRANSACTION_KIND
 from app.web import health, openapi, problems
@@ -56,7 +66,9 @@ GC_THRESHOLD = 50_000
 ADMIN_KEY_SECONDS = 2.0
 
 ROUTERS = (
-    memberships_hot_router,  # first: routes are tried in order, and this one is asked most
+    memberships_hot_router,  # first: routes are tried in order, and these are asked most
+    transactions_hot_router,
+    events_hot_router,
     health.router,
     customers_router,
     privacy_router,
@@ -70,6 +82,7 @@ ROUTERS = (
     features_router,
     segments_router,
     memberships_router,
+    webhooks_router,
     kpis_router,
     jobs_router,
     keys_router,
@@ -128,10 +141,16 @@ def create_app(settings: Settings, *, database_url: str, secret: bytes, clock: C
         timezone=settings.timezone,
     )
     app.state.keys = KeyRing(database)
-    app.state.intake = Intake(CustomerMemory(), secret)
+    app.state.intake = Intake(CustomerMemory(), secret, app.state.service.clock)
     app.state.record_kinds = record_kinds(settings)
     app.state.lookups = Lookups(database)
+    app.state.freshness = Freshness(database)
+    app.state.before_metrics = (app.state.freshness.measure,)
+    app.state.assigners = Assigners(Models(secret))
+    settler = Settler(Reporting(settings.reporting_currency, settings.timezone), app.state.assigners)
+    app.state.together = Together(database, app.state.intake, partial(_settle, settler, app.state.service.clock))
     app.state.profile_sections = profile_sections(settings, app.state.lookups)
+    app.state.webhook_guard = Guard(Allowed.of(settings.webhook_allow))
     app.state.readiness = health.Readiness(database)
     for router in ROUTERS:
         app.include_router(router)
@@ -139,6 +158,11 @@ def create_app(settings: Settings, *, database_url: str, secret: bytes, clock: C
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's documented way
     app.add_middleware(Edge, deadline_seconds=settings.statement_timeout_seconds + DEADLINE_MARGIN_SECONDS)
     return app
+
+
+async def _settle(settler: Settler, clock: Clock, session: Session, customer_ids: Sequence[str]) -> bool:
+    """What the records wing does with those it touched, without knowing what that is."""
+    return await settler.settle(session, customer_ids, now=clock.now())
 
 
 @asynccontextmanager
@@ -152,7 +176,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gc.set_threshold(GC_THRESHOLD, 20, 100)
     yield
     letting_in.cancel()
+    await app.state.together.close()
     await app.state.lookups.close()
+    await app.state.freshness.close()
     await state.database.close()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.activation.webhooks.courier import deliver
 from app.clock import SystemClock
 from app.config import Settings
 from app.db.engine import Database
@@ -15,8 +16,10 @@ from app.jobs.compute import Compute
 from app.jobs.runtime import Handler, Runner
 from app.jobs.worker import queue_app, work
 from app.modelling.features.compiler import Reporting
+from app.modelling.registry.shelf import Models
 from app.modelling.segments import jobs as segment_jobs
 from app.modelling.segments.current import keep_current
+from app.modelling.segments.working import Assigners
 from app.records.imports.definitions import JOB_KIND as IMPORT
 from app.records.imports.jobs import import_handler
 
@@ -39,9 +42,16 @@ async def run_worker(settings: Settings, *, database_url: str, secret: bytes, st
     )
     compute = Compute(settings.cpu_processes)
     reporting = Reporting(settings.reporting_currency, settings.timezone)
-    handlers = {**HANDLERS, IMPORT: import_handler(secret), **segment_jobs.handlers(reporting)}
+    models = Models(secret)
+    assigners = Assigners(models)
+    handlers = {**HANDLERS, IMPORT: import_handler(secret), **segment_jobs.handlers(reporting, models, assigners)}
     runner = Runner(database, clock=SystemClock(), compute=compute, handlers=handlers)
-    keeping_current = asyncio.create_task(keep_current(database, clock=SystemClock(), reporting=reporting, stop=stop))
+    keeping_current = asyncio.create_task(
+        keep_current(database, clock=SystemClock(), reporting=reporting, assigners=assigners, stop=stop)
+    )
+    delivering = asyncio.create_task(
+        deliver(database, clock=SystemClock(), secret=secret, allow=settings.webhook_allow, stop=stop)
+    )
     try:
         while not stop.is_set():
             if await _is_ready(database):
@@ -51,7 +61,8 @@ async def run_worker(settings: Settings, *, database_url: str, secret: bytes, st
                 await asyncio.wait_for(stop.wait(), RECONNECT_SECONDS)
     finally:
         keeping_current.cancel()
-        await asyncio.wait({keeping_current})
+        delivering.cancel()
+        await asyncio.wait({keeping_current, delivering})
         compute.close()
         await database.close()
 

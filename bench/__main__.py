@@ -3,13 +3,18 @@
 import os
 import sys
 
-from bench import features, import_file, ingest, lookups
+from bench import draining, features, full_features, import_file, ingest, kmeans, lookups, realtime, segments
 
 ALL = {
     "ingest": ingest.main,
     "import": import_file.main,
     "lookups": lookups.main,
     "features": features.main,
+    "full_features": full_features.main,
+    "kmeans": kmeans.main,
+    "segments": segments.main,
+    "draining": draining.main,
+    "realtime": realtime.main,
 }
 
 
@@ -25,4 +30,6 @@ def main() -> None:
     print(f"\nload after {load()}")
 
 
-main()
+# What is learned is learned in processes that import this again.
+if __name__ == "__main__":
+    main()

@@ -1,8 +1,10 @@
 """The applications that are measured: the product, a constant endpoint, and what one writes without thinking twice."""
 
 import os
+from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
+from uuid import UUID
 
 import sqlalchemy as sa
 from fastapi import FastAPI, Response
@@ -11,6 +13,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.config import Settings
 from app.main import create_app
+from app.tables.customers import customers
+from app.tables.segments import memberships, segmentations, segments
 from app.tables.transactions import transactions
 from app.web.logs import configure
 from bench.ground import ADMIN_KEY
@@ -35,8 +39,34 @@ class Transactions(BaseModel):
     transactions: list[Transaction]
 
 
+class Lookup(BaseModel):
+    customer_ids: list[str] = Field(min_length=1, max_length=10_000)
+
+
+class Membership(BaseModel):
+    segmentation_id: UUID
+    segmentation: str
+    version: int
+    segment_id: UUID
+    segment_key: str
+    segment_name: str
+    since: datetime
+    evaluated_at: datetime
+    reason: dict[str, Any]
+
+
+class Customer(BaseModel):
+    customer_id: str
+    memberships: list[Membership]
+
+
+class Found(BaseModel):
+    data: list[Customer]
+    unknown: list[str]
+
+
 def idiomatic() -> FastAPI:
-    """A list of Pydantic models and a SQLAlchemy insert that skips what is known."""
+    """Lists of Pydantic models; a SQLAlchemy insert that skips what is known, and a select with its joins."""
     engine = sa.create_engine(os.environ["BENCH_DATABASE_URL"], pool_size=8)
     app = FastAPI()
 
@@ -62,6 +92,28 @@ def idiomatic() -> FastAPI:
         with engine.begin() as connection:
             connection.execute(statement, rows)
         return {"received": len(rows)}
+
+    @app.post("/v1/segments/lookup")
+    def look_up(body: Lookup) -> Found:
+        c, m, g, s = customers.c, memberships.c, segments.c, segmentations.c
+        query = (
+            sa.select(c.customer_id.label("known"), memberships, g.key, g.name, s.name.label("segmentation"))
+            .outerjoin_from(customers, memberships, (m.customer_id == c.customer_id) & m.valid_to.is_(None))
+            .outerjoin(segments, g.segment_id == m.segment_id)
+            .outerjoin(segmentations, s.segmentation_id == m.segmentation_id)
+            .where(c.customer_id.in_(body.customer_ids))
+        )
+        found: dict[str, list[Membership]] = {}
+        with engine.connect() as connection:
+            for row in connection.execute(query).mappings():
+                theirs = found.setdefault(row["known"], [])
+                if row["segment_id"] is not None:
+                    theirs.append(Membership(segment_key=row["key"], segment_name=row["name"], **row))
+        asked = dict.fromkeys(body.customer_ids)
+        return Found(
+            data=[Customer(customer_id=each, memberships=found[each]) for each in asked if each in found],
+            unknown=[each for each in asked if each not in found],
+        )
 
     return app
 

@@ -106,11 +106,14 @@ class Client:
         self._headers = {"content-type": "application/json", "authorization": f"Bearer {ADMIN_KEY}"}
 
     def request(self, method: str, path: str, body: bytes | None = None) -> Any:
+        return orjson.loads(self.fetch(method, path, body))
+
+    def fetch(self, method: str, path: str, body: bytes | None = None) -> bytes:
         self._connection.request(method, path, body, self._headers)
         response = self._connection.getresponse()
         content = response.read()
         assert response.status in (200, 202), content[:500]
-        return orjson.loads(content)
+        return content
 
 
 @contextmanager

@@ -91,8 +91,19 @@ def get_requests(paths: Sequence[str]) -> list[bytes]:
     return [f"GET {path} HTTP/1.1{head}".encode() for path in paths]
 
 
+def post_requests(path: str, bodies: Sequence[bytes]) -> list[bytes]:
+    head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {ADMIN_KEY}\r\n"
+    head += "Content-Type: application/json\r\nContent-Length: "
+    return [head.encode() + b"%d\r\n\r\n%b" % (len(body), body) for body in bodies]
+
+
 def drive(port: int, paths: Sequence[str], *, connections: int = 16, seconds: float = 2.0) -> Load:
     """Ask for these paths in turn over some connections, for a while, after a short warm-up."""
     requests = get_requests(paths)
     random.Random(1).shuffle(requests)
+    return drive_requests(port, requests, connections=connections, seconds=seconds)
+
+
+def drive_requests(port: int, requests: Sequence[bytes], *, connections: int = 16, seconds: float = 2.0) -> Load:
+    """The same with requests as they stand, in their order; those for one connection follow each other."""
     return uvloop.run(_drive(port, requests, connections, seconds))

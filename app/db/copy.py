@@ -63,6 +63,12 @@ def constant(value: str | None, rows: int) -> Field:
     return Field(np.full(rows, len(data), np.int64), np.frombuffer(data * rows, np.uint8))
 
 
+def words(values: Sequence[str]) -> Field:
+    """The same as text, quicker where one word stands in every row."""
+    same = bool(values) and values.count(values[0]) == len(values)
+    return constant(values[0], len(values)) if same else text(values)
+
+
 def jsonb(values: Sequence[bytes]) -> Field:
     """jsonb from JSON bytes: the binary form is a version byte and the text."""
     lengths = np.fromiter((len(value) + 1 for value in values), np.int64, len(values))

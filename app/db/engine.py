@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import cast
 
+import orjson
 import psycopg
+from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 # A session is a connection inside one open transaction.
@@ -12,7 +14,8 @@ Session = AsyncConnection
 
 CONNECT_TIMEOUT_SECONDS = 5
 POOL_WAIT_SECONDS = 5
-AFTER_COMMIT = "after_commit"
+# What is kept beside a connection.
+AFTER_COMMIT, DRIVER, PREPARED = "after_commit", "driver", "prepared"
 
 
 class Database:
@@ -25,6 +28,8 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=POOL_WAIT_SECONDS,
+            # Of a number beyond 64 bits, as jsonb spells out 1e33, this makes a double, which can be answered.
+            json_deserializer=orjson.loads,
             connect_args={
                 "connect_timeout": CONNECT_TIMEOUT_SECONDS,
                 "application_name": application,
@@ -33,6 +38,9 @@ class Database:
                 "prepare_threshold": 1,
             },
         )
+        # psycopg has the server forget what is prepared whenever a transaction is rolled back.
+        for undone in ("rollback", "rollback_savepoint"):
+            event.listen(self.engine.sync_engine, undone, _forget_prepared)
         # Several statements of one answer must see one state: count, list and total agree.
         self._reader = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
@@ -56,6 +64,12 @@ class Database:
         await self.engine.dispose()
 
 
+def _forget_prepared(connection: Connection, *_savepoint: object) -> None:
+    # One that was lost amid a statement has nothing to forget, and no info to ask for.
+    if not connection.invalidated:
+        connection.info.pop(PREPARED, None)
+
+
 def after_commit(session: Session, action: Callable[[], None]) -> None:
     """Do this once the transaction is committed, and not at all if it is not."""
     session.info[AFTER_COMMIT].append(action)
@@ -63,5 +77,9 @@ def after_commit(session: Session, action: Callable[[], None]) -> None:
 
 async def driver(session: Session) -> psycopg.AsyncConnection:
     """The psycopg connection under a session, for COPY and for work enqueued in its transaction."""
-    raw = await session.get_raw_connection()
-    return cast(psycopg.AsyncConnection, raw.driver_connection)
+    # Kept beside the connection, for as long as that lives: finding it anew costs as much as a small statement.
+    known: psycopg.AsyncConnection | None = session.info.get(DRIVER)
+    if known is None:
+        raw = await session.get_raw_connection()
+        known = session.info[DRIVER] = cast(psycopg.AsyncConnection, raw.driver_connection)
+    return known

@@ -6,6 +6,8 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, NoReturn, TypeVar
 
 Result = TypeVar("Result")
@@ -27,6 +29,17 @@ def _end_with_parent() -> NoReturn:
     assert parent is not None
     parent.join()
     os._exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A function by name, so that the caller need not import what it imports."""
+
+    module: str
+    name: str
+
+    def __call__(self, *arguments: Any) -> Any:
+        return getattr(import_module(self.module), self.name)(*arguments)
 
 
 class Compute:

@@ -1,6 +1,18 @@
 """Every table of the service: one file per domain, no relationships, joins are written in queries."""
 
-from app.tables import customers, events, intake, jobs, money, operations, privacy, segments, transactions
+from app.tables import (
+    customers,
+    events,
+    intake,
+    jobs,
+    money,
+    operations,
+    privacy,
+    registry,
+    segments,
+    transactions,
+    webhooks,
+)
 from app.tables.metadata import metadata
 
 __all__ = [
@@ -12,6 +24,8 @@ __all__ = [
     "money",
     "operations",
     "privacy",
+    "registry",
     "segments",
     "transactions",
+    "webhooks",
 ]

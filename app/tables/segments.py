@@ -1,10 +1,13 @@
 """Segmentations, their versions, their segments, and who was in which over which time."""
 
 from sqlalchemy import (
+    BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Double,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     PrimaryKeyConstraint,
@@ -17,7 +20,8 @@ from sqlalchemy import (
 
 from app.tables.metadata import document, identifier, instant, metadata, one_of
 
-METHODS = ("rfm",)
+METHODS = ("rfm", "kmeans", "gaussian_mixture", "hierarchical", "dbscan", "decision_tree", "rules")
+EXCEPTIONS = ("include", "exclude")
 VERSION_STATUSES = ("candidate", "active", "archived")
 
 # One row per segmentation: a name, a method, and how it was asked for.
@@ -32,9 +36,10 @@ segmentations = Table(
     one_of("method", METHODS),
 )
 
-# One row per fitted version; at most one of a segmentation is active. model is the fitted rule as plain numbers;
-# profile says by segment key what its members were like when everybody was last evaluated, or at the training.
-# Everybody was evaluated at refreshed_at or later; null: nobody yet.
+# One row per fitted version; at most one of a segmentation is active. What was learned is in the model of model_id; in
+# `model`, as plain numbers, where the version is older than the registry. profile says by segment key what its
+# members were like when everybody was last evaluated, or at the training; matching how its segments continue those of
+# the version before. Everybody was evaluated at refreshed_at or later; null: nobody yet.
 segmentation_versions = Table(
     "segmentation_versions",
     metadata,
@@ -53,6 +58,8 @@ segmentation_versions = Table(
     document("model"),
     document("evaluation"),
     document("profile"),
+    document("matching"),
+    Column("model_id", Uuid, ForeignKey("models.model_id")),
     instant("activated_at", nullable=True),
     instant("refreshed_at", nullable=True),
     one_of("status", VERSION_STATUSES),
@@ -107,4 +114,51 @@ memberships = Table(
     ),
     # Of open ranges only: closing one then writes no index but the key.
     Index("ix_memberships_segment", "segment_id", "customer_id", postgresql_where=text("valid_to is null")),
+)
+
+# One row per customer whom the rules of a segment do not decide about, because somebody did: in it, or out of it.
+segment_exceptions = Table(
+    "segment_exceptions",
+    metadata,
+    Column("segmentation_id", Uuid, ForeignKey("segmentations.segmentation_id", ondelete="CASCADE"), nullable=False),
+    identifier("key"),
+    identifier("customer_id"),
+    identifier("effect"),
+    PrimaryKeyConstraint("segmentation_id", "key", "customer_id"),
+    one_of("effect", EXCEPTIONS),
+    Index("ix_segment_exceptions_customer", "customer_id"),
+)
+
+# One row per customer whom time alone may move: the first instant at which a feature that an active version reads
+# changes without a new fact.
+evaluations_due = Table(
+    "evaluations_due",
+    metadata,
+    identifier("customer_id", primary_key=True),
+    instant("due_at"),
+    Index("ix_evaluations_due_at", "due_at"),
+)
+
+# Exactly one row: the newest fact of any evaluated customer, to the hour; null: there was none yet.
+feed_state = Table(
+    "feed_state",
+    metadata,
+    Column("only_row", Boolean, primary_key=True, server_default=text("true")),
+    instant("newest_fact_at", nullable=True),
+    CheckConstraint("only_row", name="only_row"),
+)
+
+# One row per customer who left a segment, entered one, or both, in order; kept until everybody who asked to be told
+# has it among what is to be delivered to them.
+membership_changes = Table(
+    "membership_changes",
+    metadata,
+    Column("change_id", BigInteger, Identity(always=True), primary_key=True),
+    identifier("customer_id"),
+    Column("segmentation_id", Uuid, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("left_segment_id", Uuid),
+    Column("entered_segment_id", Uuid),
+    instant("changed_at"),
+    CheckConstraint("num_nonnulls(left_segment_id, entered_segment_id) > 0", name="something_changed"),
 )

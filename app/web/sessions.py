@@ -1,11 +1,14 @@
 """One transaction per request, committed before the answer leaves."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Annotated
 
+import orjson
 from fastapi import Depends, Request
 from sqlalchemy import insert
 
+from app.db.batch import Parameter, Statement
 from app.db.engine import Session
 from app.privacy import customer_hash
 from app.tables.operations import audit_log
@@ -20,9 +23,30 @@ async def _read(request: Request) -> AsyncIterator[Session]:
 
 
 async def _write(request: Request) -> AsyncIterator[Session]:
+    async with written(request) as session:
+        yield session
+
+
+@asynccontextmanager
+async def written(request: Request) -> AsyncIterator[Session]:
+    """One write transaction with its audit entry."""
     async with state_of(request).database.write() as session:
         yield session
         await session.execute(insert(audit_log).values(**audit_entry(request)))
+
+
+_AUDIT = Statement(
+    """
+    insert into audit_log (key_id, action, object, request_id)
+      select key_id, action, object, request_id
+        from json_to_recordset($1) as entry (key_id uuid, action text, object text, request_id text)
+    """
+)
+
+
+def audit(entries: Sequence[Mapping[str, object]]) -> tuple[Statement, list[Parameter]]:
+    """What writes entries, to be run in the transaction of the changes they report."""
+    return _AUDIT, [orjson.dumps(entries).decode()]
 
 
 def audit_entry(request: Request) -> dict[str, object]:

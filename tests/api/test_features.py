@@ -24,6 +24,24 @@ async def test_the_registry_lists_every_feature_with_its_unit(service: Service) 
     assert all(each["meaning"] and each["missing"] for each in listed["data"])
 
 
+async def test_the_registry_lists_the_attributes_that_customers_have(service: Service) -> None:
+    assert (await service.client.get("/v1/features")).json()["attributes"] == []
+    people = [
+        {"customer_id": "C-1", "attributes": {"age": 19, "city": "Rome", "born": "2000-01-01", "tags": ["x"]}},
+        {"customer_id": "C-2", "attributes": {"age": "20", "city": "12"}},
+        {"customer_id": "C-3", "attributes": {"age": 21}},
+        {"customer_id": "C-4"},
+    ]
+    assert (await service.client.post("/v1/customers", json={"customers": people})).status_code == 200
+    listed = (await service.client.get("/v1/features")).json()
+    assert listed["sampled_customers"] == 4
+    assert listed["attributes"] == [
+        {"name": "attributes.age", "dtype": "number", "known_share": 0.75},
+        {"name": "attributes.city", "dtype": "category", "known_share": 0.5},
+        {"name": "attributes.born", "dtype": "date", "known_share": 0.25},
+    ]
+
+
 def test_the_page_lists_the_registry() -> None:
     page = (Path(__file__).parents[2] / "docs" / "features.md").read_text()
     rows = [
@@ -49,7 +67,9 @@ async def test_a_customer_s_features_come_with_units_and_reasons(service: Servic
     assert found["features"]["total_spend"] == 30.3
     assert found["features"]["days_since_last_purchase"] == 31
     assert found["features"]["days_since_last_event"] is None
-    assert found["reasons"] == {"days_since_last_event": "no_events"}
+    assert found["reasons"].keys() == {name for name, value in found["features"].items() if value is None}
+    assert (found["reasons"]["days_since_last_event"], found["reasons"]["last_nps"]) == ("no_events", "no_answers")
+    assert (found["features"]["peak_quarter"], found["units"]["peak_quarter"]) == ("Q4", "quarter")
     assert found["units"]["total_spend"] == "EUR"
 
 

@@ -47,8 +47,8 @@ async def test_a_merge_moves_facts_and_says_what_it_moved(service: Service) -> N
         "customer_id": "b",
         "merged_from": "a",
         "merged_at": "2026-11-01T12:00:00Z",
-        "moved": {"transactions": 2, "events": 1},
-        "removed": {"memberships": 1},
+        "moved": {"transactions": 2, "events": 1, "segment_exceptions": 0},
+        "removed": {"memberships": 1, "evaluations_due": 0},
     }
     for table in ("transactions", "events", "memberships", "customers"):
         assert await fetch(service, f"select distinct customer_id from {table}") == [("b",)]
@@ -84,6 +84,60 @@ async def test_attributes_of_the_survivor_win_and_dates_span_both(service: Servi
     found = await get(service, "b")
     assert found["attributes"] == {"city": "Oslo", "plan": "plus"}
     assert (found["created_at"], found["updated_at"]) == ("2024-01-01T00:00:00Z", "2026-02-01T00:00:00Z")
+
+
+async def past(service: Service) -> list[tuple[Any, ...]]:
+    return await fetch(
+        service, "select customer_id, valid_from::text, valid_to::text, attributes from past_attributes order by 1, 2"
+    )
+
+
+async def since(service: Service) -> list[tuple[Any, ...]]:
+    return await fetch(service, "select customer_id, attributes_since::text from customers order by 1")
+
+
+async def test_the_survivor_s_past_attributes_stay_and_a_new_stretch_begins_with_the_merge(service: Service) -> None:
+    for city, month in (("Rome", 1), ("Oslo", 3)):
+        told = {"attributes": {"city": city}, "updated_at": f"2026-0{month}-01T00:00:00Z"}
+        await push(service, "customers", {"customer_id": "b", **told})
+        await push(service, "customers", {"customer_id": "a", **told, "attributes": {"city": "Bonn", "n": month}})
+    await merge(service, "a", "b")
+    assert await past(service) == [
+        ("b", "2026-01-01 00:00:00+00", "2026-03-01 00:00:00+00", {"city": "Rome"}),
+        # Until the merge nobody knew that n was theirs.
+        ("b", "2026-03-01 00:00:00+00", "2026-11-01 12:00:00+00", {"city": "Oslo"}),
+    ]
+    assert await since(service) == [("b", "2026-11-01 12:00:00+00")]
+
+
+async def test_a_survivor_without_attributes_takes_over_those_of_the_other_with_their_past(service: Service) -> None:
+    await push(service, "customers", {"customer_id": "b"})
+    for city, month in (("Rome", 1), ("Oslo", 3)):
+        told = {"attributes": {"city": city}, "updated_at": f"2026-0{month}-01T00:00:00Z"}
+        await push(service, "customers", {"customer_id": "a", **told})
+    await merge(service, "a", "b")
+    assert await past(service) == [("b", "2026-01-01 00:00:00+00", "2026-03-01 00:00:00+00", {"city": "Rome"})]
+    assert await since(service) == [("b", "2026-03-01 00:00:00+00")]
+
+
+async def test_a_merge_that_adds_no_attribute_begins_no_stretch(service: Service) -> None:
+    told = {"attributes": {"city": "Rome"}, "updated_at": "2026-01-01T00:00:00Z"}
+    await push(service, "customers", {"customer_id": "a", **told}, {"customer_id": "b", **told})
+    await merge(service, "a", "b")
+    assert (await past(service), await since(service)) == ([], [("b", "2026-01-01 00:00:00+00")])
+
+
+async def test_decisions_by_hand_move_and_those_about_the_survivor_stand(service: Service) -> None:
+    await push(service, "customers", {"customer_id": "a"}, {"customer_id": "b"})
+    await execute(
+        service,
+        "with made as (insert into segmentations (name, method) values ('n', 'rules') returning segmentation_id)"
+        " insert into segment_exceptions select segmentation_id, key, who, effect from made, (values"
+        " ('x', 'a', 'include'), ('y', 'a', 'include'), ('y', 'b', 'exclude')) as given(key, who, effect)",
+    )
+    assert (await merge(service, "a", "b"))["moved"]["segment_exceptions"] == 1
+    rows = await fetch(service, "select key, customer_id, effect from segment_exceptions order by 1")
+    assert rows == [("x", "b", "include"), ("y", "b", "exclude")]
 
 
 # The stricter of two consents, spelled out: false before unknown before true.
@@ -147,7 +201,8 @@ async def test_the_same_merge_again_changes_nothing(service: Service) -> None:
     first = await merge(service, "a", "b")
     queue = await fetch(service, "select count(*) from dirty_customers")
     again = await merge(service, "a", "b")
-    assert again == {**first, "moved": {"transactions": 0, "events": 0}, "removed": {"memberships": 0}}
+    nothing = {part: dict.fromkeys(first[part], 0) for part in ("moved", "removed")}
+    assert again == {**first, **nothing}
     assert await fetch(service, "select count(*) from dirty_customers") == queue
 
 

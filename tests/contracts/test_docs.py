@@ -1,14 +1,17 @@
 """The documents stay true: every setting, error code, scope and make target is where readers look for it."""
 
+import json
 import re
 from pathlib import Path
 
 from app import errors
 from app.config import PREFIX, Settings
+from app.ml.request import PARAMS
 from app.web.keys import SCOPES
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+SEGMENTS = (ROOT / "docs" / "segments.md").read_text()
 
 
 def test_every_setting_is_documented() -> None:
@@ -30,6 +33,27 @@ def test_every_error_code_is_documented() -> None:
 def test_every_scope_is_documented() -> None:
     text = (ROOT / "docs" / "deployment.md").read_text() + README
     assert [scope for scope in SCOPES if f"`{scope}`" not in text] == []
+
+
+def test_every_parameter_of_a_method_is_documented_with_its_default() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \| `([^`]+)` \| [^|]+", SEGMENTS, re.MULTILINE)
+    found = [method for method in PARAMS if method != "decision_tree"]
+    documented = {
+        (method, name, default)
+        for name, methods, default in rows
+        for method in (found if methods == "found" else re.findall(r"`(\w+)`", methods))
+    }
+    assert documented == {
+        (method, name, json.dumps(param.default)) for method, params in PARAMS.items() for name, param in params.items()
+    }
+
+
+def test_every_warning_about_a_segmentation_is_documented() -> None:
+    fit = "".join(module.read_text() for module in sorted((ROOT / "app" / "ml").glob("*.py")))
+    advice = (ROOT / "app" / "modelling" / "segments" / "judgement" / "advice.py").read_text()
+    codes = {*re.findall(r'"code": "(\w+)"', fit), *re.findall(r'_warning\("(\w+)"', advice)}
+    assert {"no_eligible_k", "indistinct_segments"} < codes
+    assert [code for code in sorted(codes) if f"`{code}`" not in SEGMENTS] == []
 
 
 def test_the_readme_names_only_targets_that_exist() -> None:

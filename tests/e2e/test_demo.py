@@ -148,9 +148,12 @@ def test_from_nothing_to_answers_and_again_at_once(tmp_path: Path) -> None:
         assert counts["customers"] == CUSTOMERS
         assert "made up" in "\n".join(first.told)
 
-        memberships, by_month, by_segment = (pasted(line) for line in first.curls())
-        assert memberships["memberships"][0]["segmentation"] == "RFM (demo)"
-        assert memberships["memberships"][0]["segment_key"] == "champions"
+        memberships, why, found, by_month, by_segment = (pasted(line) for line in first.curls())
+        said = {each["segmentation"]: each["segment_key"] for each in memberships["memberships"]}
+        assert said["RFM (demo)"] == "champions"
+        assert said["Behaviour (demo)"] in {each["segment_key"] for each in why["data"]}
+        assert sum(each["share"] for each in found["segments"]) == pytest.approx(1)
+        assert all(each["persona"]["drivers"] for each in found["segments"])
         months = [row for row in by_month["data"] if row["metric"] == "revenue_net"]
         assert by_month["currency"] == "EUR"
         assert len(months) >= 24
@@ -175,7 +178,7 @@ def test_from_nothing_to_answers_and_again_at_once(tmp_path: Path) -> None:
         assert second.wait_told() < SECOND_START_SECONDS
         assert second.key == key
         assert not any("transactions (" in line for line in second.said), "nothing is loaded again"
-        assert len(second.get("/v1/segmentations")["data"]) == 1
+        assert len(second.get("/v1/segmentations")["data"]) == 2
         again = second.get("/v1/kpis?metric=purchases&metric=refunds&metric=revenue_gross")
         assert [row["value"] for row in again["data"]] == [row["value"] for row in everything["data"]]
         assert second.stop() == 0
@@ -192,8 +195,8 @@ def test_a_demo_killed_while_it_loads_goes_on_at_the_next_start(tmp_path: Path) 
     with demo(home) as second:
         second.wait_told()
         purchases = value_of(second.get("/v1/kpis?metric=purchases"), "purchases")
-        (segmentation,) = second.get("/v1/segmentations")["data"]
-        assert segmentation["status"] == "active"
+        segmentations = second.get("/v1/segmentations")["data"]
+        assert [each["status"] for each in segmentations] == ["active", "active"]
         rows = json.loads((home / "demo.json").read_text())["rows"]
         assert "seed 8" in "\n".join(second.told)
     # Purchases and the refunds of about one in twenty make up the transactions.

@@ -50,8 +50,8 @@ async def test_writers_of_different_sources_share_customers(service: Service) ->
     assert await count(service, "customers") == 151
 
 
-async def test_every_touched_customer_is_in_the_dirty_set(service: Service) -> None:
-    await service.push(*[transaction(f"T-{i}", customer_id=f"C-{i % 11}") for i in range(50)])
+async def test_every_customer_whom_a_large_push_touched_is_in_the_dirty_set(service: Service) -> None:
+    await service.push(*[transaction(f"T-{i}", customer_id=f"C-{i % 11}") for i in range(150)])
     await service.push(transaction("guest", customer_id=None))
     async with service.app.state.service.database.read() as session:
         dirty = set(await session.scalars(text("select distinct unnest(customer_ids) from dirty_customers")))
@@ -59,7 +59,8 @@ async def test_every_touched_customer_is_in_the_dirty_set(service: Service) -> N
 
 
 async def test_a_duplicate_touches_nobody(service: Service) -> None:
-    await service.push(transaction())
+    rows = [transaction(f"T-{i}") for i in range(150)]
+    await service.push(*rows)
     before = await count(service, "dirty_customers")
-    await service.push(transaction())
+    assert (await service.push(*reversed(rows)))["duplicates"] == 150
     assert await count(service, "dirty_customers") == before

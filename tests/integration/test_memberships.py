@@ -2,17 +2,9 @@
 
 import asyncio
 import contextlib
-import csv
-import gzip
-import io
-import json
 import random
-from collections import defaultdict
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
-from itertools import pairwise
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -20,11 +12,9 @@ import pytest
 from sqlalchemy import insert, select, text
 
 from app.db.engine import Database
-from app.modelling.features.columns import FeatureColumns
+from app.modelling.registry.shelf import Origin
 from app.modelling.segments import assignments, evaluation, repository
 from app.modelling.segments.current import drain, keep_current
-from app.modelling.segments.evaluation import features_of, read_columns
-from app.modelling.segments.methods import METHODS
 from app.records.intake import repository as intake
 from app.records.privacy.service import erase
 from app.tables.customers import customers
@@ -32,6 +22,14 @@ from app.tables.intake import dirty_customers
 from app.tables.segments import memberships, segmentation_versions
 from app.tables.transactions import transactions
 from tests.conftest import SECRET, Service
+from tests.support.memberships import (
+    assert_one_number,
+    assert_ranges_are_sound,
+    current,
+    push_in_bulk,
+    query,
+    recomputed,
+)
 from tests.support.modelling import Modelling
 from tests.support.records import transaction
 from tests.support.shop import CUSTOMERS, shop
@@ -61,77 +59,11 @@ async def beside(modelling: Modelling) -> AsyncIterator[Database]:
     await database.close()
 
 
-async def query(modelling: Modelling, statement: Any) -> list[Any]:
-    async with modelling.state.database.read() as session:
-        return list((await session.execute(statement)).all())
-
-
-async def ranges(modelling: Modelling) -> dict[tuple[UUID, str], list[Any]]:
-    """All ranges by segmentation and customer, oldest first."""
-    found: dict[tuple[UUID, str], list[Any]] = defaultdict(list)
-    for row in await query(modelling, select(memberships).order_by(memberships.c.valid_from)):
-        found[row.segmentation_id, row.customer_id].append(row)
-    return found
-
-
-async def assert_ranges_are_sound(modelling: Modelling) -> None:
-    """Nobody is in two segments of one segmentation at once, and `since` says where the stay began."""
-    for rows in (await ranges(modelling)).values():
-        assert rows[0].since == rows[0].valid_from
-        for earlier, later in pairwise(rows):
-            assert earlier.valid_to is not None
-            assert earlier.valid_to <= later.valid_from
-            stayed = earlier.valid_to == later.valid_from and earlier.segment_id == later.segment_id
-            assert later.since == (earlier.since if stayed else later.valid_from)
-            if stayed:
-                assert (earlier.version, earlier.reason) != (later.version, later.reason)
-
-
-async def assert_one_number(modelling: Modelling) -> None:
-    """Size, list, export and look-up agree for every segment."""
-    for listed in (await modelling.get("/v1/segmentations"))["data"]:
-        for segment in listed["segments"]:
-            members = await modelling.members(segment["segment_id"])
-            path = f"/v1/segments/{segment['segment_id']}/members?format=ndjson"
-            lines = (await modelling.client.get(path)).text.splitlines()
-            assert [json.loads(line)["customer_id"] for line in lines] == members
-            assert segment["size"] == len(members)
-            answer = await modelling.client.post("/v1/segments/lookup", json={"customer_ids": members})
-            assert answer.json()["unknown"] == []
-            for each in answer.json()["data"]:
-                mine = [m for m in each["memberships"] if m["segmentation_id"] == listed["segmentation_id"]]
-                assert [m["segment_id"] for m in mine] == [segment["segment_id"]]
-
-
-async def recomputed(modelling: Modelling, as_of: datetime) -> dict[str, tuple[str, dict[str, int]]]:
-    """Segment and reason of everybody, straight from the method: no ranges, no dirty set."""
-    async with modelling.state.database.read() as session:
-        [version] = await repository.active_versions(session)
-        ids = list(await session.scalars(select(customers.c.customer_id)))
-        columns: FeatureColumns = await read_columns(
-            session, features_of(version.method), scope=ids, as_of=as_of, reporting=modelling.reporting
-        )
-    assignment = METHODS[version.method].assign(columns.values, version.model)
-    outcomes = [assignment.outcomes[code] for code in assignment.codes]
-    who = [columns.customer_ids[position] for position in assignment.positions]
-    return {each: (o.segment_key, dict(o.reason)) for each, o in zip(who, outcomes, strict=True)}
-
-
-async def current(modelling: Modelling, **params: Any) -> dict[str, tuple[str, dict[str, int]]]:
-    """Segment and reason of everybody, as look-ups say."""
-    ids = [row.customer_id for row in await query(modelling, select(customers.c.customer_id))]
-    found = {each: await modelling.get(f"/v1/customers/{each}/segments", **params) for each in ids}
-    return {
-        each: (membership["segment_key"], membership["reason"])
-        for each, answer in found.items()
-        for membership in answer["memberships"]
-    }
-
-
 async def test_a_push_moves_its_customers_and_nobody_else(modelling: Modelling, active: str) -> None:
     before = await current(modelling)
     modelling.service.clock.advance(timedelta(hours=1))
-    await modelling.service.push(
+    await push_in_bulk(
+        modelling,
         *(
             transaction(f"N-{i}", customer_id="C-00", occurred_at="2026-11-01T11:00:00Z", amount="99")
             for i in range(12)
@@ -151,7 +83,7 @@ async def test_a_push_moves_its_customers_and_nobody_else(modelling: Modelling, 
 
 async def test_who_is_found_unchanged_is_confirmed_without_a_new_range(modelling: Modelling, active: str) -> None:
     modelling.service.clock.advance(timedelta(minutes=1))
-    await modelling.service.push(transaction("N-1", customer_id="C-24", kind="refund", amount="1"))
+    await push_in_bulk(modelling, transaction("N-1", customer_id="C-24", kind="refund", amount="1"))
     assert await modelling.drain() == 1
     [membership] = (await modelling.get("/v1/customers/C-24/segments"))["memberships"]
     assert (membership["since"], membership["evaluated_at"]) == ("2026-11-01T12:00:00Z", "2026-11-01T12:01:00Z")
@@ -242,11 +174,16 @@ async def test_memberships_equal_a_recompute_whatever_happened(modelling: Modell
 
 async def test_a_failed_drain_loses_nobody(modelling: Modelling, active: str) -> None:
     modelling.service.clock.advance(timedelta(hours=1))
-    await modelling.service.push(transaction("N-1", customer_id="New", occurred_at="2026-11-01T11:00:00Z"))
+    await push_in_bulk(modelling, transaction("N-1", customer_id="New", occurred_at="2026-11-01T11:00:00Z"))
     waiting = await query(modelling, select(dirty_customers.c.customer_ids))
     async with modelling.state.database.engine.connect() as session:
         await session.begin()
-        assert await drain(session, now=modelling.state.clock.now(), reporting=modelling.reporting) == 1
+        assert (
+            await drain(
+                session, now=modelling.state.clock.now(), reporting=modelling.reporting, assigners=modelling.assigners
+            )
+            == 1
+        )
         # Cut off before the commit.
     assert await query(modelling, select(dirty_customers.c.customer_ids)) == waiting
     assert await modelling.keys_of("New") == []
@@ -257,8 +194,8 @@ async def test_a_failed_drain_loses_nobody(modelling: Modelling, active: str) ->
 async def test_two_drains_at_once_take_turns(modelling: Modelling, active: str) -> None:
     modelling.service.clock.advance(timedelta(hours=1))
     for i in range(20):
-        await modelling.service.push(
-            transaction(f"N-{i}", customer_id=f"C-{i % 5:02}", occurred_at="2026-11-01T11:00:00Z")
+        await push_in_bulk(
+            modelling, transaction(f"N-{i}", customer_id=f"C-{i % 5:02}", occurred_at="2026-11-01T11:00:00Z")
         )
     drained = await asyncio.gather(*(modelling.drain() for _ in range(3)))
     assert sum(drained) == 5
@@ -269,8 +206,10 @@ async def test_two_drains_at_once_take_turns(modelling: Modelling, active: str) 
 async def test_a_missing_rate_holds_up_nobody_else(modelling: Modelling, active: str) -> None:
     modelling.service.clock.advance(timedelta(hours=1))
     at = {"occurred_at": "2026-11-01T11:00:00Z"}
-    await modelling.service.push(
-        transaction("N-1", customer_id="C-24", currency="USD", **at), transaction("N-2", customer_id="New", **at)
+    await push_in_bulk(
+        modelling,
+        transaction("N-1", customer_id="C-24", currency="USD", **at),
+        transaction("N-2", customer_id="New", **at),
     )
     assert await modelling.drain() == 2
     assert await modelling.keys_of("New") == ["new_customers"]
@@ -289,12 +228,18 @@ async def test_the_worker_keeps_memberships_current_and_outlives_failures(
     async with modelling.state.database.write() as session:
         await session.execute(text("alter table dirty_customers rename to away"))
     keeping = asyncio.create_task(
-        keep_current(modelling.state.database, clock=modelling.state.clock, reporting=modelling.reporting, stop=stop)
+        keep_current(
+            modelling.state.database,
+            clock=modelling.state.clock,
+            reporting=modelling.reporting,
+            assigners=modelling.assigners,
+            stop=stop,
+        )
     )
     await asyncio.sleep(0.3)
     async with modelling.state.database.write() as session:
         await session.execute(text("alter table away rename to dirty_customers"))
-    await modelling.service.push(transaction("N-1", customer_id="New", occurred_at="2026-11-01T11:00:00Z"))
+    await push_in_bulk(modelling, transaction("N-1", customer_id="New", occurred_at="2026-11-01T11:00:00Z"))
     async with asyncio.timeout(20):
         while await modelling.keys_of("New") != ["new_customers"]:
             await asyncio.sleep(0.05)
@@ -319,11 +264,15 @@ async def add_version(modelling: Modelling, segmentation_id: str, **edges: list[
             .one()
         )
         values = {name: row[name] for name in ("trained_at", "as_of", "features", "params", "evaluation", "profile")}
-        model = {"edges": {**version.model["edges"], **edges}}
+        assert version.model_id is not None
+        document = await modelling.models.open(session, version.model_id)
+        fitted = {"edges": {**document["fitted"]["edges"], **edges}}
+        origin = Origin("rfm", "made up", CUSTOMERS, version.as_of, None)
+        model_id = await modelling.models.keep(session, {**document, "fitted": fitted}, origin)
         await repository.add_version(
             session,
             UUID(segmentation_id),
-            values={**values, "version": 2, "model": model},
+            values={**values, "version": 2, "model_id": model_id, "matching": {}},
             named=list(version.segment_names.items()),
         )
 
@@ -393,7 +342,7 @@ async def test_a_refresh_that_was_cut_off_goes_on_after_its_last_range(
     with contextlib.suppress(asyncio.CancelledError):
         await cut_off
     job = await modelling.get(path)
-    assert job["status"] == "running"
+    assert job["status"] == "running", job
     moved = await query(modelling, select(memberships.c.customer_id).where(memberships.c.valid_to.is_not(None)))
     assert 0 < len(moved) < CUSTOMERS
     # A worker takes it over, an hour later.
@@ -453,47 +402,3 @@ async def test_the_dirty_set_is_taken_in_bounded_parts_oldest_first(modelling: M
         assert await take(session, batches=1, customers_at_most=3) == ["e"]
         assert await take(session, batches=10, customers_at_most=3) == ["f"]
         assert await take(session, batches=10, customers_at_most=3) == []
-
-
-def invoices(folder: Path) -> list[dict[str, Any]]:
-    """The invoices of online_retail as transactions: the sum of their lines, rounded half up; negative is a refund."""
-    lines: dict[str, list[Decimal]] = defaultdict(list)
-    about: dict[str, dict[str, str]] = {}
-    with gzip.open(folder / "online_retail" / "online_retail_2010_2011.csv.gz") as packed:
-        for row in csv.DictReader(io.TextIOWrapper(packed)):
-            lines[row["InvoiceNo"]].append(int(row["Quantity"]) * Decimal(row["UnitPrice"]))
-            about.setdefault(row["InvoiceNo"], row)
-    found = []
-    for invoice, amounts in lines.items():
-        total = sum(amounts).quantize(Decimal("0.01"), ROUND_HALF_UP)
-        row = about[invoice]
-        found.append(
-            transaction(
-                invoice,
-                customer_id=row["CustomerID"].removesuffix(".0") or None,
-                occurred_at=row["InvoiceDate"].replace(" ", "T") + "Z",
-                amount=str(abs(total)),
-                kind="refund" if total < 0 else "purchase",
-            )
-        )
-    return found
-
-
-@pytest.mark.real_data
-@pytest.mark.slow
-async def test_online_retail_has_the_published_quintiles(modelling: Modelling, real_data: Path) -> None:
-    rows = invoices(real_data)
-    for start in range(0, len(rows), 5_000):
-        assert not (await modelling.service.push(*rows[start : start + 5_000]))["rejected"]
-    segmentation_id = await modelling.learn_and_activate(as_of="2011-12-10T00:00:00Z")
-    found = await modelling.get(f"/v1/segmentations/{segmentation_id}")
-    reference = json.loads((real_data / "online_retail" / "reference.json").read_text())["rfm"]
-    edges = found["params"]["edges"]
-    published = reference["quantiles_20_40_60_80"]
-    assert edges["days_since_last_purchase"] == published["R"]
-    assert edges["purchase_count"] == published["F"]
-    # The reference gives three decimals.
-    assert edges["total_spend"] == pytest.approx(published["M"], abs=0.0005)
-    assert sum(each["size"] for each in found["segments"]) == reference["customers"]
-    await assert_one_number(modelling)
-    await assert_ranges_are_sound(modelling)

@@ -72,9 +72,9 @@ def prepare(home: Path, notes: Notes, *, api: Api, database_url: str, is_new: bo
         with step("shop simulated"):
             shop = simulate(notes.seed, customers=notes.customers, start=notes.start, end=notes.end)
         notes = notes.full(load.fill(api, shop))
-    segmentation = load.segment(api)
+    segmentation, found = load.segment(api)
     notebook.write(home, notes)
-    return guide(api, notes, segmentation=segmentation)
+    return guide(api, notes, segmentation=segmentation, found=found)
 
 
 def is_empty(database_url: str) -> bool:

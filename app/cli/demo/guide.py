@@ -1,4 +1,4 @@
-"""What the demo tells when it is ready: where the service is, the key, three calls to try, how to stop."""
+"""What the demo tells when it is ready: where the service is, the key, calls to try, how to stop."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from app.cli.demo.notes import Notes
 BEST_SEGMENT = "champions"
 
 
-def guide(api: Api, notes: Notes, *, segmentation: dict[str, Any]) -> str:
+def guide(api: Api, notes: Notes, *, segmentation: dict[str, Any], found: dict[str, Any]) -> str:
     """The text, with calls that work as they stand."""
     segment = best_segment(segmentation)
     members = api.get(f"/v1/segments/{segment['segment_id']}/members?limit=1")["data"]
@@ -21,6 +21,8 @@ def guide(api: Api, notes: Notes, *, segmentation: dict[str, Any]) -> str:
     )
     calls = (
         (f"the segments of one of the {segment['name']}", f"/v1/customers/{customer}/segments"),
+        ("why, feature by feature", f"/v1/customers/{customer}/segments/explanation"),
+        ("the segments that k-means found, with their portraits", f"/v1/segmentations/{found['segmentation_id']}"),
         ("revenue and buyers by month", by_month),
         ("buyers and average order value by segment", by_segment),
     )

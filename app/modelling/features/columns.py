@@ -7,9 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from app.modelling.features.definitions import BY_NAME, Feature
+from app.modelling.features.derived import Derived
+
 Floats = npt.NDArray[np.float64]
-# One array per feature, all in one order of customers; NaN where a feature is undefined.
-Values = Mapping[str, Floats]
+# One array per feature, all in one order of customers: floats with NaN where a feature is undefined; for categories
+# objects, text or None.
+Values = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +24,27 @@ class FeatureColumns:
     values: Values
 
     @classmethod
-    def of(cls, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> "FeatureColumns":
-        """From rows of an identifier and a value per name; null becomes NaN."""
-        ids, *values = zip(*rows, strict=True) if rows else ([], *([] for _ in names))
-        columns = (np.array(value, dtype=np.float64) for value in values)
-        return cls(list(ids), dict(zip(names, columns, strict=True)))
+    def of(cls, columns: Sequence[str | Feature | Derived], rows: Sequence[Sequence[Any]]) -> "FeatureColumns":
+        """From rows of an identifier and a value per column; null becomes NaN, or None in a category.
+
+        A column given by name alone is that of the registry.
+        """
+        ids, *values = zip(*rows, strict=True) if rows else ([], *([] for _ in columns))
+        arrays = {
+            each if isinstance(each, str) else each.name: np.array(
+                value, dtype=object if is_category(each) else np.float64
+            )
+            for each, value in zip(columns, values, strict=True)
+        }
+        return cls(list(ids), arrays)
+
+
+def is_category(column: str | Feature | Derived) -> bool:
+    """Whether its values are words rather than numbers."""
+    known = BY_NAME.get(column) if isinstance(column, str) else column
+    return known is not None and known.dtype == "category"
 
 
 def joined(parts: Sequence[Values], names: Sequence[str]) -> Values:
     """The customers of several parts, one part after the other."""
-    return {name: np.concatenate([np.empty(0), *(part[name] for part in parts)]) for name in names}
+    return {name: np.concatenate([part[name] for part in parts] or [np.empty(0)]) for name in names}

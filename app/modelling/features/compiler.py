@@ -1,50 +1,49 @@
 """Features to one select: the same for everyone, for a range of customers, for some and for one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    Boolean,
     ColumnElement,
     DateTime,
     FromClause,
     Select,
     Subquery,
-    Text,
-    and_,
-    any_,
-    bindparam,
+    Table,
     cast,
     false,
     func,
-    literal,
     null,
     select,
 )
 
-from app.modelling.features.definitions import Facts, Feature, Source
-from app.money import exponent
-from app.tables.conversion import in_reporting_currency, rate_applies, reporting_day, reporting_rates
+from app.modelling.features.attributes import Held, beside, next_holding
+from app.modelling.features.derived import Derived
+from app.modelling.features.facts import TICK, Feature, Grain
+from app.modelling.features.groups import AS_OF, CHANGES_AT, UNCONVERTED, Cut, Reporting, group, within
+from app.tables.conversion import rate_applies, reporting_day, reporting_rates
 from app.tables.customers import customers
 from app.tables.events import events
 from app.tables.transactions import transactions
 
-AS_OF = bindparam("as_of", type_=DateTime(timezone=True))
-_TEXT = Text(collation="C")
+__all__ = [
+    "AS_OF",
+    "VARYING",
+    "Range",
+    "Reporting",
+    "Scope",
+    "feature_select",
+    "missing_rates",
+    "parameters",
+    "within",
+]
 
-
-@dataclass(frozen=True, slots=True)
-class Reporting:
-    """How money and days are cut."""
-
-    currency: str
-    timezone: ZoneInfo
+Groups = Mapping[Grain, Subquery]
+# Attributes by the name of their feature.
+Values = Mapping[str, Held]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +58,10 @@ class Range:
 Scope = Range | Sequence[str]
 
 
+# What parameters() gives, by name.
+VARYING = ("as_of", "after", "upto", "customer_ids")
+
+
 def parameters(scope: Scope, as_of: datetime) -> dict[str, Any]:
     """The values for a compiled select."""
     if isinstance(scope, Range):
@@ -66,105 +69,91 @@ def parameters(scope: Scope, as_of: datetime) -> dict[str, Any]:
     return {"as_of": as_of, "customer_ids": list(scope)}
 
 
-def within(customer_id: ColumnElement[Any], *, by_range: bool) -> ColumnElement[bool]:
-    """The condition that a row belongs to a customer of the scope."""
-    if by_range:
-        return and_(customer_id > bindparam("after", type_=_TEXT), customer_id <= bindparam("upto", type_=_TEXT))
-    return customer_id == any_(bindparam("customer_ids", type_=ARRAY(_TEXT)))
-
-
 @lru_cache(maxsize=256)
 def feature_select(
-    features: tuple[Feature, ...], *, reporting: Reporting, by_range: bool, converting: bool
+    features: tuple[Feature, ...],
+    *,
+    reporting: Reporting,
+    by_range: bool,
+    converting: bool,
+    derived: tuple[Derived, ...] = (),
+    with_next_change: bool = False,
 ) -> Select[Any]:
-    """One row per existing customer of the scope, in order of identifier: customer_id, the features, unconverted.
+    """One row per existing customer of the scope, in order of identifier.
 
-    A null feature is undefined. Unless converting, amounts are taken as they are, and `unconverted` says that some
-    were in another currency, so that the money of this customer means nothing; when converting, it says that for
-    some there is no rate.
+    Its columns: customer_id, the features, the derived, unconverted and, where asked for, next_change_at. A null
+    feature is undefined. Unless converting, amounts are taken as they are, and `unconverted` says that some were in
+    another currency, so that the money of this customer means nothing; when converting, it says that for some there
+    is no rate. Until next_change_at (null: for ever) everything in the row stays as it is unless something is stored.
     """
-    groups = {
-        source: _group(source, wanted, reporting=reporting, by_range=by_range, converting=converting)
-        for source in ("transactions", "events")
-        if (wanted := [feature for feature in features if feature.source == source])
-    }
+    cut = Cut(reporting, by_range=by_range, converting=converting)
+    groups = _groups(features, cut, with_changes=with_next_change)
     joined: FromClause = customers
-    for group in groups.values():
-        joined = joined.outerjoin(group, group.c.customer_id == customers.c.customer_id)
-    values = [_filled(feature, groups[feature.source].c[feature.name]) for feature in features]
+    for each in groups.values():
+        joined = joined.outerjoin(each, each.c.customer_id == customers.c.customer_id)
+    attributes = [feature.name for feature in features if feature.grain == "attributes"]
+    held: Values = {}
+    if attributes:
+        joined, values = beside(joined, attributes, as_of=AS_OF)
+        held = {name: Held(AS_OF, value, reporting.timezone) for name, value in zip(attributes, values, strict=True)}
     paid = groups.get("transactions")
-    unconverted = false() if paid is None else func.coalesce(paid.c.unconverted, false())
+    columns = [
+        *(_value(feature, groups, held).label(f"feature_{place}") for place, feature in enumerate(features)),
+        *(each.expression.label(f"derived_{place}") for place, each in enumerate(derived)),
+        (false() if paid is None else func.coalesce(paid.c[UNCONVERTED], false())).label(UNCONVERTED),
+    ]
+    if with_next_change:
+        columns.append(_next_change(features, derived, groups, held).label("next_change_at"))
     return (
-        select(customers.c.customer_id, *values, unconverted.label("unconverted"))
+        select(customers.c.customer_id, *columns)
         .select_from(joined)
         .where(within(customers.c.customer_id, by_range=by_range))
         .order_by(customers.c.customer_id)
     )
 
 
-def _filled(feature: Feature, value: ColumnElement[Any]) -> ColumnElement[Any]:
-    """A customer without any fact of the source has no row in its group."""
-    return (func.coalesce(value, 0) if feature.missing == "zero" else value).label(feature.name)
+def _groups(features: Sequence[Feature], cut: Cut, *, with_changes: bool) -> Groups:
+    wanted: dict[Grain, list[Feature]] = {}
+    for feature in dict.fromkeys(features):
+        wanted.setdefault(feature.grain, []).append(feature)
+    wanted.pop("attributes", None)
+    return {grain: group(grain, some, cut, with_changes=with_changes) for grain, some in wanted.items()}
 
 
-def _group(
-    source: Source, features: Sequence[Feature], *, reporting: Reporting, by_range: bool, converting: bool
-) -> Subquery:
-    """One row per customer with facts: the features of one source."""
-    rows, facts, unconverted = (
-        _event_facts() if source == "events" else _transaction_facts(reporting, converting=converting)
+def _value(feature: Feature, groups: Groups, held: Values) -> ColumnElement[Any]:
+    """A customer without any fact of the grain has no row in its group."""
+    if feature.name in held:
+        return feature.expression(held[feature.name])
+    value = groups[feature.grain].c[feature.name]
+    return func.coalesce(value, 0) if feature.missing == "zero" else value
+
+
+def _next_change(
+    features: Sequence[Feature], derived: Sequence[Derived], groups: Groups, held: Values
+) -> ColumnElement[Any]:
+    """The least of everything that is due: by time alone, or because a fact of the future comes to pass."""
+    changes: list[ColumnElement[Any]] = [each.c[CHANGES_AT] for each in groups.values() if CHANGES_AT in each.c]
+    changes += [each.next_change for each in derived if each.next_change is not None]
+    changes += [
+        feature.changes_at(held[feature.name]) for feature in features if feature.name in held and feature.changes_at
+    ]
+    sources = {feature.source for feature in features}
+    # What derived columns read is theirs to know; it may be anything.
+    if held or derived:
+        changes.append(next_holding(AS_OF))
+    if sources & {"transactions", "items"} or derived:
+        changes.append(_comes_to_pass(transactions))
+    if "events" in sources or derived:
+        changes.append(_comes_to_pass(events))
+    return func.least(*changes) if changes else cast(null(), DateTime(timezone=True))
+
+
+def _comes_to_pass(facts: Table) -> ColumnElement[Any]:
+    """When the first fact at or after as_of is in the past."""
+    first = select(func.min(facts.c.occurred_at)).where(
+        facts.c.customer_id == customers.c.customer_id, facts.c.occurred_at >= AS_OF
     )
-    owner = (events if source == "events" else transactions).c.customer_id
-    has_money = any(feature.is_money for feature in features)
-    return (
-        select(
-            owner,
-            *(feature.expression(facts).label(feature.name) for feature in features),
-            (func.bool_or(unconverted) if has_money else false()).label("unconverted"),
-        )
-        .select_from(rows)
-        .where(owner.is_not(None), within(owner, by_range=by_range), facts.occurred_at < AS_OF)
-        .group_by(owner)
-        .subquery(source)
-    )
-
-
-def _transaction_facts(reporting: Reporting, *, converting: bool) -> tuple[FromClause, Facts, ColumnElement[bool]]:
-    t = transactions.c
-    day = reporting_day(t.occurred_at, reporting.timezone)
-    rows: FromClause = transactions
-    amount: ColumnElement[Any] = t.amount_minor
-    unconverted: ColumnElement[bool] = t.currency != reporting.currency
-    if converting:
-        rates = reporting_rates(reporting.currency)
-        rows = transactions.outerjoin(rates, rate_applies(rates, t.currency, day))
-        amount = in_reporting_currency(t.amount_minor, t.currency, reporting=reporting.currency, rates=rates)
-        unconverted = amount.is_(None)
-    facts = Facts(
-        as_of=AS_OF,
-        occurred_at=t.occurred_at,
-        kind=t.kind,
-        amount=amount,
-        is_positive=t.amount_minor > 0,
-        day=day,
-        minor_per_major=10 ** exponent(reporting.currency),
-    )
-    return rows, facts, unconverted
-
-
-def _event_facts() -> tuple[FromClause, Facts, ColumnElement[bool]]:
-    e = events.c
-    nothing = cast(null(), BigInteger)
-    facts = Facts(
-        as_of=AS_OF,
-        occurred_at=e.occurred_at,
-        kind=e.type,
-        amount=nothing,
-        is_positive=literal(False, Boolean),
-        day=nothing,
-        minor_per_major=1,
-    )
-    return events, facts, false()
+    return first.correlate(customers).scalar_subquery() + TICK
 
 
 def missing_rates(reporting: Reporting, *, by_range: bool) -> Select[Any]:

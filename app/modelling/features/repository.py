@@ -1,15 +1,20 @@
 """Reading features: the one select, run for the customers that are asked for."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ARRAY, BindParameter, Text, any_, bindparam, func, select
+from sqlalchemy import ARRAY, BindParameter, Dialect, Text, any_, bindparam, func, select
 
-from app.db.engine import Session
+from app.db.arrays import texts
+from app.db.batch import Parameter, Statement
+from app.db.engine import Session, driver
 from app.errors import FieldError, MissingRates
 from app.modelling.features.compiler import (
+    VARYING,
     Range,
     Reporting,
     Scope,
@@ -18,48 +23,149 @@ from app.modelling.features.compiler import (
     parameters,
 )
 from app.modelling.features.definitions import Feature
+from app.modelling.features.derived import Derived
 from app.tables.customers import customer_aliases, customers
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureRows:
-    """One row per existing customer, in order of identifier: the identifier and a value per feature, or null.
+    """One row per existing customer, in order of identifier: the identifier, then a value per feature, or null.
 
-    unrated: customers whose money is unknown because a rate is missing; their values mean nothing.
+    Behind the features come the derived columns. unrated: customers whose money is unknown because a rate is missing;
+    their values mean nothing. next_changes: for each row the instant before which nothing in it changes by time
+    alone, null: never; empty unless asked for.
     """
 
     rows: list[tuple[Any, ...]]
     unrated: frozenset[str]
+    next_changes: list[datetime | None] = field(default_factory=list)
 
 
 async def read(
-    session: Session, features: tuple[Feature, ...], *, scope: Scope, as_of: datetime, reporting: Reporting
-) -> FeatureRows:
-    """Features of the scope as of an instant, from the facts before it.
-
-    Amounts are first added as they are. Only customers with some in another currency are read again, with rates:
-    a shop of one currency never joins any.
-    """
-    rows = await _run(session, features, scope=scope, as_of=as_of, reporting=reporting, converting=False)
-    foreign = [row[0] for row in rows if row[-1]]
-    if not foreign:
-        return FeatureRows([row[:-1] for row in rows], frozenset())
-    again = await _run(session, features, scope=foreign, as_of=as_of, reporting=reporting, converting=True)
-    converted = {row[0]: row for row in again}
-    return FeatureRows([converted.get(row[0], row)[:-1] for row in rows], frozenset(row[0] for row in again if row[-1]))
-
-
-async def _run(
     session: Session,
     features: tuple[Feature, ...],
     *,
     scope: Scope,
     as_of: datetime,
     reporting: Reporting,
-    converting: bool,
-) -> Sequence[tuple[Any, ...]]:
-    statement = feature_select(features, reporting=reporting, by_range=isinstance(scope, Range), converting=converting)
-    return [tuple(row) for row in await session.execute(statement, parameters(scope, as_of))]
+    derived: tuple[Derived, ...] = (),
+) -> FeatureRows:
+    """Features of the scope as of an instant, from the facts before it.
+
+    Amounts are first added as they are. Only customers with some in another currency are read again, with rates:
+    a shop of one currency never joins any.
+    """
+    asked = _Asked(features, derived, reporting)
+    found = await _read(session, asked, scope, as_of)
+    return FeatureRows([row[:-1] for row in found.rows], found.unrated)
+
+
+async def read_with_next_change(
+    session: Session,
+    features: tuple[Feature, ...],
+    *,
+    scope: Scope,
+    as_of: datetime,
+    reporting: Reporting,
+    derived: tuple[Derived, ...] = (),
+) -> FeatureRows:
+    """The same as read, with next_changes."""
+    found = await _read(session, _Asked(features, derived, reporting, with_next_change=True), scope, as_of)
+    return FeatureRows([row[:-2] for row in found.rows], found.unrated, [row[-1] for row in found.rows])
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a row is made of."""
+
+    features: tuple[Feature, ...]
+    derived: tuple[Derived, ...]
+    reporting: Reporting
+    with_next_change: bool = False
+
+    @property
+    def unconverted(self) -> int:
+        """Where it stands in a row."""
+        return 1 + len(self.features) + len(self.derived)
+
+
+@lru_cache(maxsize=256)
+def _text(asked: _Asked, dialect: Dialect, *, by_range: bool, converting: bool) -> tuple[bytes, Mapping[str, Any]]:
+    """The select as text for the driver, and the values that are always the same.
+
+    One customer is read within a millisecond, of which the usual way through the toolkit would cost the half.
+    """
+    statement = feature_select(
+        asked.features,
+        reporting=asked.reporting,
+        by_range=by_range,
+        converting=converting,
+        derived=asked.derived,
+        with_next_change=asked.with_next_change,
+    )
+    spelled_out = statement.compile(dialect=dialect).construct_expanded_state(dict.fromkeys(VARYING))
+    processors = spelled_out.processors
+    fixed = {
+        name: processors[name](value) if name in processors else value
+        for name, value in spelled_out.parameters.items()
+        if name not in VARYING
+    }
+    return spelled_out.statement.encode(), fixed
+
+
+async def _read(session: Session, asked: _Asked, scope: Scope, as_of: datetime) -> FeatureRows:
+    """Whole rows of the select."""
+    rows = await _run(session, asked, scope, as_of, converting=False)
+    foreign = [row[0] for row in rows if row[asked.unconverted]]
+    if not foreign:
+        return FeatureRows(rows, frozenset())
+    again = await _run(session, asked, foreign, as_of, converting=True)
+    converted = {row[0]: row for row in again}
+    unrated = frozenset(row[0] for row in again if row[asked.unconverted])
+    return FeatureRows([converted.get(row[0], row) for row in rows], unrated)
+
+
+def small_read(
+    dialect: Dialect,
+    features: tuple[Feature, ...],
+    derived: tuple[Derived, ...],
+    reporting: Reporting,
+    *,
+    customer_ids: Sequence[str],
+    as_of: datetime,
+) -> tuple[Statement, list[Parameter]]:
+    """read_with_next_change of customers by name, to be run among other statements; amounts as they are.
+
+    Its rows end with whether amounts in another currency are among them, and with the next change.
+    """
+    asked = _Asked(features, derived, reporting, with_next_change=True)
+    statement, order, fixed = _numbered(asked, dialect)
+    varying: dict[str, Parameter] = {"as_of": as_of, "customer_ids": texts(customer_ids)}
+    return statement, [varying[name] if name in varying else fixed[name] for name in order]
+
+
+@lru_cache(maxsize=256)
+def _numbered(asked: _Asked, dialect: Dialect) -> tuple[Statement, tuple[str, ...], Mapping[str, Any]]:
+    """The text with $1, $2, ... in place of names, and the names in that order."""
+    text, fixed = _text(asked, dialect, by_range=False, converting=False)
+    order: dict[str, int] = {}
+
+    def number(match: re.Match[str]) -> str:
+        return "%" if match[0] == "%%" else f"${order.setdefault(match[1], len(order) + 1)}"
+
+    numbered = re.sub(r"%\((\w+)\)s|%%", number, text.decode())
+    return Statement(numbered), tuple(order), fixed
+
+
+async def _run(
+    session: Session, asked: _Asked, scope: Scope, as_of: datetime, *, converting: bool
+) -> list[tuple[Any, ...]]:
+    text, fixed = _text(asked, session.dialect, by_range=isinstance(scope, Range), converting=converting)
+    connection = await driver(session)
+    # The text is that of our own select; whatever callers said is among the parameters. Numbers read faster as bytes.
+    async with connection.cursor(binary=True) as cursor:
+        await cursor.execute(text, {**fixed, **parameters(scope, as_of)})
+        return await cursor.fetchall()
 
 
 async def refuse_missing_rates(session: Session, *, scope: Scope, as_of: datetime, reporting: Reporting) -> None:

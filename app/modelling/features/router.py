@@ -6,7 +6,6 @@ from fastapi import Depends, Query, Request, Response
 
 from app.modelling.features import service
 from app.modelling.features.compiler import Reporting
-from app.modelling.features.definitions import FEATURES
 from app.modelling.features.schemas import CustomerFeatures, FeatureList, Instant
 from app.web.answers import JSONAnswer
 from app.web.auth import Require
@@ -37,10 +36,13 @@ def reporting_of(request: Request) -> Reporting:
     response_model=FeatureList,
     dependencies=[Depends(Require("segments:read"))],
 )
-async def list_features(request: Request) -> Response:
-    """Every feature that segmentations and models can use, with its unit, window and meaning."""
-    currency = state_of(request).currency
-    return JSONAnswer({"data": [feature.shown(currency=currency) for feature in FEATURES], "next_cursor": None})
+async def list_features(request: Request, session: ReadSession) -> Response:
+    """Every feature that segmentations and models can use, with its unit, window and meaning.
+
+    The attributes of customers can be used as well, by the name `attributes.<name>`: those that a sample of customers
+    has are listed beside.
+    """
+    return JSONAnswer(await service.listed(session, currency=state_of(request).currency))
 
 
 @router.get(

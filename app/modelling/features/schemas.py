@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field, WithJsonSchema
 from pydantic.functional_validators import BeforeValidator
 
 from app.clock import parse_instant
+from app.modelling.features.resolving import SAMPLE, SHOWN_AT_MOST
 
 
 def _read(value: object) -> object:
@@ -24,15 +25,33 @@ class FeatureOut(BaseModel):
 
     name: str
     unit: str = Field(description="What it counts; a currency code for money.")
-    dtype: Literal["integer", "number"]
-    source: Literal["transactions", "events"]
+    dtype: Literal["integer", "number", "category"]
+    kind: Literal["money", "count", "days", "share", "number", "category"]
+    source: Literal["transactions", "items", "events"]
     missing: str = Field(description="`zero`: 0 where nothing happened. Otherwise the reason given with null.")
     window_days: int | None = Field(description="Only facts of so many days before as_of; null: all facts before it.")
     meaning: str
 
 
+class AttributeOut(BaseModel):
+    """A customer attribute that can be used as a feature."""
+
+    name: str = Field(description="`attributes.` and the name in the customer's attributes.")
+    dtype: Literal["number", "category", "date"] = Field(
+        description="What its values are today; settled when a segmentation is trained. A date counts the days from it "
+        "to as_of."
+    )
+    known_share: float = Field(description="Share of the sampled customers with such a value, 0 to 1.")
+
+
 class FeatureList(BaseModel):
     data: list[FeatureOut]
+    attributes: list[AttributeOut] = Field(
+        description=f"What customers have as attributes, those most known first, at most {SHOWN_AT_MOST}."
+    )
+    sampled_customers: int = Field(
+        description=f"How many customers `attributes` was seen in: the first {SAMPLE:,} by identifier, or all."
+    )
     next_cursor: None
 
 
@@ -41,6 +60,6 @@ class CustomerFeatures(BaseModel):
 
     customer_id: str = Field(description="The customer that the identifier means today, through merges.")
     as_of: datetime = Field(description="Only facts strictly before this instant were looked at.")
-    features: dict[str, float | int | None] = Field(description="Null is undefined, never 0.")
+    features: dict[str, float | int | str | None] = Field(description="Null is undefined, never 0.")
     reasons: dict[str, str] = Field(description="Why a feature is null, by its name.")
     units: dict[str, str]

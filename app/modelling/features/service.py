@@ -1,11 +1,12 @@
 """Features of one customer as they are answered: a value, or null and the reason why there is none."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from app.db.engine import Session
 from app.errors import CustomerNotFound, MissingRates
-from app.modelling.features import repository
+from app.modelling.features import repository, resolving
 from app.modelling.features.compiler import Reporting
 from app.modelling.features.definitions import FEATURES
 
@@ -16,6 +17,17 @@ async def present(session: Session, customer_id: str) -> str:
     if customer_id not in found:
         raise CustomerNotFound()
     return found[customer_id]
+
+
+async def listed(session: Session, *, currency: str) -> dict[str, Any]:
+    """The registry, and the attributes that customers have."""
+    sampled, attributes = await resolving.observed(session)
+    return {
+        "data": [feature.shown(currency=currency) for feature in FEATURES],
+        "attributes": [asdict(each) for each in attributes],
+        "sampled_customers": sampled,
+        "next_cursor": None,
+    }
 
 
 async def of_customer(session: Session, customer_id: str, *, as_of: datetime, reporting: Reporting) -> dict[str, Any]:

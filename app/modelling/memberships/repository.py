@@ -62,6 +62,19 @@ async def read_rows(session: Session, customer_ids: Sequence[str], *, as_of: dat
         return await cursor.fetchall()
 
 
+async def placed_by(session: Session, customer_id: str, *, as_of: datetime | None) -> list[tuple[UUID, int, str]]:
+    """By which version a customer is in which segment, now or at an instant: segmentation_id, version, key."""
+    m = memberships.c
+    at = m.valid_to.is_(None) if as_of is None else _valid_at(as_of)
+    query = select(m.segmentation_id, m.version, segments.c.key).join(segments, segments.c.segment_id == m.segment_id)
+    return [tuple(row) for row in await session.execute(query.where(m.customer_id == customer_id, at))]
+
+
+def _valid_at(as_of: datetime) -> ColumnElement[bool]:
+    m = memberships.c
+    return and_(m.valid_from <= as_of, or_(m.valid_to.is_(None), m.valid_to > as_of))
+
+
 def _array(texts: Sequence[str]) -> str:
     """The text form of a PostgreSQL array."""
     quoted = (text.replace("\\", r"\\").replace('"', r"\"") for text in texts)

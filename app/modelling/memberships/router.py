@@ -7,22 +7,28 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from app.errors import SegmentNotFound
+from app.errors import FieldError, InvalidInput, SegmentationNotFound, SegmentNotFound
+from app.modelling.features.compiler import Reporting
 from app.modelling.features.router import AsOf
+from app.modelling.features.schemas import Instant
 from app.modelling.features.service import present
-from app.modelling.memberships import exports, repository, service
-from app.modelling.memberships.direct import DirectRoute, directly
+from app.modelling.memberships import exports, moves, reasons, repository, service
+from app.modelling.memberships.freshness import Freshness
 from app.modelling.memberships.lookup import Lookups
 from app.modelling.memberships.schemas import (
     CustomerMemberships,
+    ExplanationOut,
     HistoryPage,
     LookupIn,
     LookupOut,
     MemberPage,
+    TransitionsOut,
 )
+from app.modelling.segments.repository import shown_version
 from app.tables.metadata import MAX_IDENTIFIER
 from app.web.answers import JSONAnswer
 from app.web.auth import Require
+from app.web.direct import DirectRoute, directly
 from app.web.paging import DEFAULT_LIMIT, CursorText, Limit, page, read_cursor
 from app.web.paths import CustomerId, identifier
 from app.web.problems import declared
@@ -59,6 +65,11 @@ def lookups_of(request: Request) -> Lookups:
     return lookups
 
 
+def freshness_of(request: Request) -> Freshness:
+    freshness: Freshness = request.app.state.freshness
+    return freshness
+
+
 async def _current(request: Request) -> Response | None:
     """The current memberships; null for whoever needs a second look: merged away, unknown, not an identifier."""
     customer_id = identifier(request.path_params["customer_id"])
@@ -67,7 +78,8 @@ async def _current(request: Request) -> Response | None:
     memberships = await lookups_of(request).find(customer_id)
     if memberships is None:
         return None
-    return JSONAnswer(service.answer(customer_id, memberships, as_of=state_of(request).clock.now()))
+    found = service.answer(customer_id, memberships, as_of=state_of(request).clock.now())
+    return JSONAnswer({**found, "freshness_seconds": freshness_of(request).seconds()})
 
 
 @hot_router.get(
@@ -89,7 +101,7 @@ async def get_customer_segments(
     found = await service.of_customer(
         session, customer_id, as_of=as_of, now=state_of(request).clock.now(), names=lookups_of(request).names
     )
-    return JSONAnswer(found)
+    return JSONAnswer({**found, "freshness_seconds": freshness_of(request).seconds()})
 
 
 @router.post(
@@ -101,7 +113,8 @@ async def get_customer_segments(
 )
 async def lookup_segments(body: LookupIn, request: Request, session: ReadSession) -> Response:
     """Current memberships of up to 10,000 customers from one snapshot, each once, in the order asked."""
-    return JSONAnswer(await service.of_many(session, body.customer_ids, names=lookups_of(request).names))
+    found = await service.of_many(session, body.customer_ids, names=lookups_of(request).names)
+    return JSONAnswer({**found, "freshness_seconds": freshness_of(request).seconds()})
 
 
 @router.get(
@@ -163,3 +176,54 @@ async def list_customer_segment_history(
     rows = await repository.history(session, survivor, limit=limit, before=read_cursor(secret, listing, cursor))
     found = page(rows, limit=limit, secret=secret, listing=listing, key=("valid_from", "segmentation_id"))
     return JSONAnswer({**found, "data": [exports.member(row) for row in found["data"]]})
+
+
+@router.get(
+    "/customers/{customer_id}/segments/explanation",
+    operation_id="explain_customer_segments",
+    summary="Why a customer is in their segments",
+    response_model=ExplanationOut,
+    responses=declared(404, 409),
+    dependencies=[Depends(Require("segments:read"))],
+)
+async def explain_customer_segments(
+    customer_id: CustomerId, request: Request, session: ReadSession, as_of: AsOf = None
+) -> Response:
+    """Worked out from the features of that instant by the version that placed the customer then.
+
+    Found segments: each feature's contribution against the next segment, and the margin to it. RFM: the scores and the
+    edges they were given by. Rules: every condition that was tried, with the customer's own values.
+    """
+    state = state_of(request)
+    found = await reasons.explained(
+        session,
+        customer_id,
+        as_of=as_of,
+        now=state.clock.now(),
+        reporting=Reporting(state.currency, state.timezone),
+        assigners=request.app.state.assigners,
+    )
+    return JSONAnswer(found)
+
+
+@router.get(
+    "/segmentations/{segmentation_id}/transitions",
+    operation_id="list_segment_transitions",
+    summary="Who moved where between two instants",
+    response_model=TransitionsOut,
+    responses=declared(404),
+    dependencies=[Depends(Require("segments:read"))],
+)
+async def list_segment_transitions(
+    segmentation_id: UUID,
+    session: ReadSession,
+    start: Annotated[Instant, Query(alias="from", description="RFC 3339 with an offset.")],
+    end: Annotated[Instant, Query(alias="to", description="RFC 3339 with an offset; after `from`.")],
+) -> Response:
+    """Customers by their segment at the one instant and at the other, those who stayed too; null is in none."""
+    if end <= start:
+        raise InvalidInput("to must be after from", errors=[FieldError("to", "window_empty", "must be after from")])
+    if await shown_version(session, segmentation_id) is None:
+        raise SegmentationNotFound()
+    data = await moves.transitions(session, segmentation_id, start=start, end=end)
+    return JSONAnswer({"segmentation_id": segmentation_id, "from": start, "to": end, "data": data})

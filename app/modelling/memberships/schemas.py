@@ -11,6 +11,9 @@ MAX_LOOKUP = 10_000
 Reason = Annotated[dict[str, Any], Field(description="Why, in the method's own terms; for `rfm` the three scores.")]
 Since = Annotated[datetime, Field(description="When the customer entered this segment, without leaving it since.")]
 EvaluatedAt = Annotated[datetime, Field(description="When this was last found to be so.")]
+FreshnessSeconds = Annotated[
+    float, Field(description="Age of the oldest push whose customers were not evaluated yet; 0: nobody waits.")
+]
 Confidence = Annotated[float | None, Field(description="0..1; absent where the method is certain.")]
 
 
@@ -35,6 +38,7 @@ class CustomerMemberships(BaseModel):
     customer_id: str = Field(description="The customer that the identifier means today, through merges.")
     as_of: datetime
     memberships: list[Membership]
+    freshness_seconds: FreshnessSeconds
 
 
 class LookupIn(BaseModel):
@@ -55,6 +59,7 @@ class LookupOut(BaseModel):
 
     data: list[LookedUp]
     unknown: list[str]
+    freshness_seconds: FreshnessSeconds
 
 
 class Member(BaseModel):
@@ -92,3 +97,38 @@ class Stretch(BaseModel):
 class HistoryPage(BaseModel):
     data: list[Stretch]
     next_cursor: str | None
+
+
+class Explanation(BaseModel):
+    """Why a customer is where a version put them."""
+
+    segmentation_id: UUID
+    version: int
+    segment_key: str | None = Field(description="Null: in no segment of it.")
+    method: str
+    explanation: dict[str, Any] = Field(description="In the method's own terms.")
+
+
+class ExplanationOut(BaseModel):
+    customer_id: str
+    as_of: datetime
+    data: list[Explanation]
+
+
+class Transition(BaseModel):
+    """How many customers were here and are there."""
+
+    from_segment_id: UUID | None
+    from_key: str | None
+    to_segment_id: UUID | None
+    to_key: str | None
+    customers: int
+
+
+class TransitionsOut(BaseModel):
+    model_config = ConfigDict(populate_by_name=True)
+
+    segmentation_id: UUID
+    from_: datetime = Field(alias="from")
+    to: datetime
+    data: list[Transition]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any, Literal
+from uuid import UUID
 
 import numpy as np
 import orjson
@@ -21,10 +22,12 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Select,
+    Subquery,
     Table,
     Text,
     Uuid,
     and_,
+    any_,
     bindparam,
     case,
     delete,
@@ -38,42 +41,63 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import OperationalError
 
 from app.db import copy
+from app.db.arrays import texts
 from app.db.engine import Session
 from app.modelling.features.compiler import Range, Scope, within
-from app.modelling.segments.methods import Assignment
+from app.modelling.segments.assigning import Assignment
 from app.modelling.segments.repository import Version
 from app.tables.customers import customers
 from app.tables.events import events
 from app.tables.intake import dirty_customers
 from app.tables.privacy import privacy_state
-from app.tables.segments import memberships
+from app.tables.segments import membership_changes, memberships
 from app.tables.transactions import transactions
+from app.tables.webhooks import webhook_endpoints
 
 MEMBERSHIPS_LOCK = 7_355_608_020
 # The lock under which the records wing merges and erases; a test holds the two to the same number.
 PRIVACY_LOCK = 7_355_608_010
 
-# What one evaluation assigns, while its transaction lasts. Not of the schema: it lives in the session.
+# Long enough for a drain of touched customers to end, much shorter than an activation.
+_SHORT_WAIT, _LONG_WAIT = text("set local lock_timeout = '500ms'"), text("set local lock_timeout = 0")
+
+# What one evaluation assigns, while its transaction lasts. Not of the schema: it lives in the session. Many customers
+# share one outcome: it is written once, and named by number.
 _assigned = Table(
     "assigned",
     MetaData(),
     Column("customer_id", Text(collation="C")),
-    Column("segment_id", Uuid),
-    Column("reason", JSONB),
+    Column("outcome", Integer),
     Column("confidence", Double),
+)
+_outcomes = Table(
+    "outcomes", _assigned.metadata, Column("outcome", Integer), Column("segment_id", Uuid), Column("reason", JSONB)
 )
 _CREATE_ASSIGNED = text(
     """
     create temporary table if not exists assigned (
-      customer_id text collate "C" not null, segment_id uuid not null, reason jsonb not null,
-      confidence double precision
+      customer_id text collate "C" not null, outcome integer not null, confidence double precision
+    ) on commit delete rows
+    """
+)
+_CREATE_OUTCOMES = text(
+    """
+    create temporary table if not exists outcomes (
+      outcome integer not null, segment_id uuid not null, reason jsonb not null
     ) on commit delete rows
     """
 )
 
-_m, _a = memberships.c, _assigned.c
+_m = memberships.c
+_found = (
+    select(_assigned.c.customer_id, _outcomes.c.segment_id, _outcomes.c.reason, _assigned.c.confidence)
+    .join_from(_assigned, _outcomes, _outcomes.c.outcome == _assigned.c.outcome)
+    .subquery("found")
+)
+_a = _found.c
 # Named unlike any column, or an update would take them for values to set.
 _SEGMENTATION = bindparam("of_segmentation", type_=Uuid)
 _VERSION = bindparam("by_version", type_=Integer)
@@ -87,10 +111,27 @@ class Changes:
     closed: int
     begun: int
 
+    def __add__(self, other: "Changes") -> "Changes":
+        return Changes(self.closed + other.closed, self.begun + other.begun)
+
 
 async def lock_memberships(session: Session) -> None:
     """Wait for other writers of memberships and keep new ones out until the transaction ends."""
     await session.execute(select(func.pg_advisory_xact_lock(MEMBERSHIPS_LOCK)))
+
+
+async def try_lock_memberships(session: Session) -> bool:
+    """The same for writers who cannot wait for long: false where the others are not done in a moment."""
+    if await session.scalar(select(func.pg_try_advisory_xact_lock(MEMBERSHIPS_LOCK))):
+        return True
+    try:
+        async with session.begin_nested():
+            await session.execute(_SHORT_WAIT)
+            await lock_memberships(session)
+            await session.execute(_LONG_WAIT)
+    except OperationalError:
+        return False
+    return True
 
 
 async def hold_people(session: Session) -> int:
@@ -106,57 +147,82 @@ async def privacy_epoch(session: Session) -> int:
 
 async def begin(session: Session) -> None:
     """Make room for assignments, empty."""
-    await session.execute(_CREATE_ASSIGNED)
-    await session.execute(delete(_assigned))
+    for create, table in ((_CREATE_ASSIGNED, _assigned), (_CREATE_OUTCOMES, _outcomes)):
+        await session.execute(create)
+        await session.execute(delete(table))
 
 
 async def add(session: Session, version: Version, assignment: Assignment, customer_ids: Sequence[str]) -> None:
     """Put what a method assigned to these customers beside what it assigned before in this transaction."""
-    if not assignment.positions.size:
+    positions, confidence = assignment.positions, assignment.confidence
+    if not positions.size:
         return
-    ids = [version.segment_ids[outcome.segment_key].bytes for outcome in assignment.outcomes]
-    reasons = [orjson.dumps(outcome.reason) for outcome in assignment.outcomes]
-    confidence = assignment.confidence
-    unsure = confidence is None
+    known = int((await session.execute(select(func.count()).select_from(_outcomes))).scalar_one())
+    await _add_outcomes(session, version, assignment, after=known)
+    everybody = positions.size == len(customer_ids)
     await copy.copy_into(
         session,
         "assigned",
         {
-            "customer_id": copy.text([customer_ids[position] for position in assignment.positions]),
-            "segment_id": copy.uuid([ids[code] for code in assignment.codes]),
-            "reason": copy.jsonb([reasons[code] for code in assignment.codes]),
-            "confidence": copy.double(
-                np.zeros(assignment.positions.size) if confidence is None else confidence,
-                np.full(assignment.positions.size, unsure),
+            "customer_id": copy.text(
+                customer_ids if everybody else [customer_ids[each] for each in positions.tolist()]
             ),
+            "outcome": copy.integer(assignment.codes + known),
+            "confidence": copy.double(
+                np.zeros(positions.size) if confidence is None else confidence,
+                np.full(positions.size, confidence is None),
+            ),
+        },
+    )
+
+
+async def _add_outcomes(session: Session, version: Version, assignment: Assignment, *, after: int) -> None:
+    outcomes = assignment.outcomes
+    await copy.copy_into(
+        session,
+        "outcomes",
+        {
+            "outcome": copy.integer(np.arange(after, after + len(outcomes))),
+            "segment_id": copy.uuid([version.segment_ids[each.segment_key].bytes for each in outcomes]),
+            "reason": copy.jsonb([orjson.dumps(each.reason) for each in outcomes]),
         },
     )
 
 
 async def leave_out_the_gone(session: Session) -> None:
     """Forget assignments of customers who were merged or erased since they were made."""
-    await session.execute(delete(_assigned).where(~exists().where(customers.c.customer_id == _a.customer_id)))
+    await session.execute(delete(_assigned).where(~exists().where(customers.c.customer_id == _assigned.c.customer_id)))
 
 
-async def apply(session: Session, version: Version, *, scope: Scope | None, now: datetime, confirm: bool) -> Changes:
+async def apply(
+    session: Session,
+    version: Version,
+    *,
+    scope: Scope | None,
+    now: datetime,
+    confirm: bool = False,
+    announce: bool = True,
+) -> Changes:
     """Make the memberships of the scope (null: everybody) what was assigned, from `now` on.
 
     Whoever is in no segment any more, in another one, or in the same for another reason or by another version,
     has the range closed; the new one begins the same instant. A range that would have lasted no time leaves no
     trace. confirm: say on unchanged ranges that they were evaluated; for everybody the version's refreshed_at
-    says so at no cost.
+    says so at no cost. announce: leave word of who left and who entered, for those who asked to be told.
     """
     values: dict[str, Any] = {"of_segmentation": version.segmentation_id, "by_version": version.version, "now": now}
     if isinstance(scope, Range):
         values |= {"after": scope.after, "upto": scope.upto}
     elif scope is not None:
-        values["customer_ids"] = list(scope)
+        values["customer_ids"] = texts(scope)
     statements = _statements("everybody" if scope is None else "range" if isinstance(scope, Range) else "some")
     closed = await session.execute(statements.close, values)
     await session.execute(statements.undo, values)
     begun = await session.execute(statements.begin, values, execution_options={"preserve_rowcount": True})
     if confirm:
         await session.execute(statements.confirm, values)
+    if announce and closed.rowcount + begun.rowcount and await _has_receivers(session):
+        await session.execute(statements.announce, values)
     return Changes(closed.rowcount, begun.rowcount)
 
 
@@ -168,25 +234,57 @@ class _Statements:
     undo: Executable
     begin: Executable
     confirm: Executable
+    announce: Executable
 
 
 @cache
 def _statements(scope: Literal["everybody", "range", "some"]) -> _Statements:
-    in_scope = true() if scope == "everybody" else within(_m.customer_id, by_range=scope == "range")
+    in_scope = {
+        "everybody": true(),
+        "range": within(_m.customer_id, by_range=True),
+        # Without a type: it comes as the server reads it.
+        "some": _m.customer_id == any_(bindparam("customer_ids")),
+    }[scope]
     standing = and_(_m.segmentation_id == _SEGMENTATION, _m.valid_to.is_(None), in_scope)
-    same = exists().where(
+    is_same = (
         _a.customer_id == _m.customer_id,
         _a.segment_id == _m.segment_id,
         _a.reason == _m.reason,
         _m.version == _VERSION,
     )
+    same = exists().where(*is_same)
     return _Statements(
         close=update(memberships).where(standing, _m.valid_from < _NOW, ~same).values(valid_to=_NOW),
         # What began this very instant and is already otherwise leaves no trace.
         undo=delete(memberships).where(standing, _m.valid_from >= _NOW, ~same),
         begin=_begin(),
-        confirm=update(memberships).where(standing, _m.evaluated_at < _NOW, same).values(evaluated_at=_NOW),
+        confirm=update(memberships)
+        .where(standing, _m.evaluated_at < _NOW, *is_same)
+        .values(evaluated_at=_NOW, confidence=_a.confidence),
+        announce=_announce(in_scope),
     )
+
+
+def _announce(in_scope: ColumnElement[bool]) -> Executable:
+    """Who left a segment this instant, and who entered one; a new reason or version alone is no news."""
+    of_it = and_(_m.segmentation_id == _SEGMENTATION, in_scope)
+    left = select(_m.customer_id, _m.segment_id).where(of_it, _m.valid_to == _NOW).subquery("left_ones")
+    entered = select(_m.customer_id, _m.segment_id).where(of_it, _m.valid_from == _NOW).subquery("entered_ones")
+    values: dict[str, ColumnElement[Any]] = {
+        "customer_id": func.coalesce(left.c.customer_id, entered.c.customer_id),
+        "segmentation_id": _SEGMENTATION,
+        "version": _VERSION,
+        "left_segment_id": left.c.segment_id,
+        "entered_segment_id": entered.c.segment_id,
+        "changed_at": _NOW,
+    }
+    both = left.join(entered, left.c.customer_id == entered.c.customer_id, full=True)
+    news = select(*values.values()).select_from(both).where(left.c.segment_id.is_distinct_from(entered.c.segment_id))
+    return insert(membership_changes).from_select(list(values), news)
+
+
+async def _has_receivers(session: Session) -> bool:
+    return bool(await session.scalar(select(exists().where(webhook_endpoints.c.enabled))))
 
 
 def _begin() -> Executable:
@@ -216,7 +314,7 @@ def _begin() -> Executable:
     }
     fresh = (
         select(*values.values())
-        .outerjoin_from(_assigned, last, true())
+        .outerjoin_from(_found, last, true())
         .where(or_(last.c.valid_from.is_(None), last.c.valid_to.is_not(None)))
         # In the order of the indexes, so that their pages are written one after the other.
         .order_by(_a.customer_id)
@@ -227,7 +325,7 @@ def _begin() -> Executable:
 async def close_all(session: Session, version: Version, *, now: datetime) -> int:
     """Close every open range of a segmentation; those that began this instant leave no trace. How many there were."""
     await begin(session)
-    changes = await apply(session, version, scope=None, now=now, confirm=False)
+    changes = await apply(session, version, scope=None, now=now)
     return changes.closed
 
 
@@ -240,8 +338,20 @@ async def touch_active_since(session: Session, instant: datetime, *, chunk: int)
         .union(select(e.customer_id).where(e.occurred_at >= instant, e.customer_id.is_not(None)))
         .subquery()
     )
+    await _touch(session, recent, chunk=chunk)
+
+
+async def touch_changed(session: Session, segmentation_id: UUID, instant: datetime, *, chunk: int) -> None:
+    """Put customers whose memberships changed at an instant into the dirty set, in rows of so many."""
+    changed = select(_m.customer_id).where(
+        _m.segmentation_id == segmentation_id, or_(_m.valid_from == instant, _m.valid_to == instant)
+    )
+    await _touch(session, changed.distinct().subquery(), chunk=chunk)
+
+
+async def _touch(session: Session, chosen: Subquery, *, chunk: int) -> None:
     numbered = select(
-        recent.c.customer_id, ((func.row_number().over(order_by=recent.c.customer_id) - 1) // chunk).label("part")
+        chosen.c.customer_id, ((func.row_number().over(order_by=chosen.c.customer_id) - 1) // chunk).label("part")
     ).subquery()
     rows: Select[Any] = select(func.array_agg(numbered.c.customer_id)).group_by(numbered.c.part)
     await session.execute(insert(dirty_customers).from_select(["customer_ids"], rows))

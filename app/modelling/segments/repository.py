@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, delete, exists, func, insert, select, tuple_, update
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy import ColumnElement, Text, case, delete, exists, func, insert, literal, select, tuple_, update
+from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from app.db.engine import Session
 from app.tables.jobs import jobs
-from app.tables.segments import memberships, segmentation_versions, segmentations, segments
+from app.tables.registry import models
+from app.tables.segments import memberships, segment_exceptions, segmentation_versions, segmentations, segments
 
 UNFINISHED = ("queued", "running")
 
@@ -28,6 +29,7 @@ class Version:
     as_of: datetime
     refreshed_at: datetime | None
     model: Mapping[str, Any]
+    model_id: UUID | None
     profile: Mapping[str, Any]
     segment_ids: Mapping[str, UUID]
     segment_names: Mapping[str, str]
@@ -55,16 +57,19 @@ async def forget_failed(session: Session, name: str) -> None:
     await session.execute(delete(segmentations).where(s.name == name, ~trained, ~training))
 
 
-async def requested(session: Session, segmentation_id: UUID) -> dict[str, Any] | None:
-    """How a segmentation was asked for: name, method, request, versions (how many it has); null: there is none."""
+async def requested(session: Session, segmentation_id: UUID, *, hold: bool = False) -> dict[str, Any] | None:
+    """How a segmentation was asked for: name, method, request, versions (the newest's number); null: there is none.
+
+    hold: keep others from asking for more of it until the transaction ends.
+    """
     versions = (
-        select(func.count())
+        select(func.coalesce(func.max(segmentation_versions.c.version), 0))
         .where(segmentation_versions.c.segmentation_id == segmentations.c.segmentation_id)
         .scalar_subquery()
     )
     s = segmentations.c
-    query = select(s.name, s.method, s.request, versions.label("versions"))
-    row = (await session.execute(query.where(s.segmentation_id == segmentation_id))).mappings().one_or_none()
+    query = select(s.name, s.method, s.request, versions.label("versions")).where(s.segmentation_id == segmentation_id)
+    row = (await session.execute(query.with_for_update(of=segmentations) if hold else query)).mappings().one_or_none()
     return dict(row) if row else None
 
 
@@ -97,6 +102,54 @@ async def shown_version(session: Session, segmentation_id: UUID) -> Version | No
     return found[0] if found else None
 
 
+async def keyed(session: Session, segmentation_ids: Sequence[UUID]) -> list[dict[str, Any]]:
+    """The segments of these segmentations: segmentation_id, key."""
+    g = segments.c
+    rows = await session.execute(select(g.segmentation_id, g.key).where(g.segmentation_id.in_(segmentation_ids)))
+    return [dict(row) for row in rows.mappings()]
+
+
+async def given_keys(session: Session, segmentation_id: UUID) -> list[str]:
+    """The keys that segments of a segmentation ever had, in order."""
+    g = segments.c
+    query = select(g.key).where(g.segmentation_id == segmentation_id).order_by(g.position, g.key)
+    return list(await session.scalars(query))
+
+
+async def is_training(session: Session, segmentation_id: UUID) -> bool:
+    """Whether a version of a segmentation is being learned, or waits for it."""
+    j = jobs.c
+    unfinished = exists().where(
+        j.kind == "train_segmentation",
+        j.status.in_(UNFINISHED),
+        j.arguments["segmentation_id"].astext == str(segmentation_id),
+    )
+    return bool(await session.scalar(select(unfinished)))
+
+
+async def versions_of(session: Session, segmentation_id: UUID) -> list[dict[str, Any]]:
+    """What stands beside the versions of a segmentation, newest first."""
+    v = segmentation_versions.c
+    query = select(
+        v.version, v.status, v.trained_at, v.as_of, v.activated_at, v.refreshed_at, v.params, v.evaluation, v.matching
+    )
+    rows = await session.execute(query.where(v.segmentation_id == segmentation_id).order_by(v.version.desc()))
+    return [dict(row) for row in rows.mappings()]
+
+
+async def set_exceptions(session: Session, segmentation_id: UUID, decided: Sequence[tuple[str, str, str]]) -> None:
+    """Replace what was decided by hand about a segmentation: (key, customer_id, effect), each once.
+
+    Identifiers that were merged away mean the customer they mean today; those of nobody decide nothing yet.
+    """
+    x = segment_exceptions.c
+    await session.execute(delete(segment_exceptions).where(x.segmentation_id == segmentation_id))
+    if decided:
+        columns = ("key", "customer_id", "effect")
+        rows = [{"segmentation_id": segmentation_id, **dict(zip(columns, each, strict=True))} for each in decided]
+        await session.execute(upsert(segment_exceptions).on_conflict_do_nothing(), rows)
+
+
 async def newest_version(session: Session, segmentation_id: UUID) -> int | None:
     """The number of the version learned last; null: nothing was learned yet, or no such segmentation."""
     v = segmentation_versions.c
@@ -123,7 +176,9 @@ async def active_versions(session: Session, segmentation_id: UUID | None = None)
 async def _versions(session: Session, *conditions: Any) -> list[Version]:
     v, s, g = segmentation_versions.c, segmentations.c, segments.c
     query = (
-        select(v.segmentation_id, v.version, v.status, s.method, v.as_of, v.refreshed_at, v.model, v.profile)
+        select(
+            v.segmentation_id, v.version, v.status, s.method, v.as_of, v.refreshed_at, v.model, v.model_id, v.profile
+        )
         .join_from(segmentation_versions, segmentations)
         .where(*conditions)
         .order_by(v.segmentation_id, v.version)
@@ -185,22 +240,31 @@ async def set_evaluated(
 
 
 async def page(
-    session: Session, *, limit: int, after: tuple[datetime, UUID] | None, only: UUID | None = None
+    session: Session,
+    *,
+    limit: int,
+    after: tuple[datetime, UUID] | None,
+    only: UUID | None = None,
+    with_key: str | None = None,
 ) -> list[dict[str, Any]]:
     """Segmentations that have learned something, newest first, each with its active version, else its newest.
 
-    At most limit + 1; only one when one is given.
+    At most limit + 1; only one when one is given. with_key: of the versions that have a segment of this key.
     """
     s, v = segmentations.c, segmentation_versions.c
-    best = (
+    chosen = (
         select(segmentation_versions)
         .ext(distinct_on(v.segmentation_id))
         .order_by(v.segmentation_id, (v.status == "active").desc(), v.version.desc())
-        .subquery()
     )
+    if with_key is not None:
+        chosen = chosen.where(v.profile["segments"].has_key(with_key))
+    best = chosen.subquery()
+    shown = (each for each in best.c if each.name not in ("segmentation_id", "model"))
     query = (
-        select(s.segmentation_id, s.name, s.method, s.created_at, *(c for c in best.c if c.name != "segmentation_id"))
-        .join(best, best.c.segmentation_id == s.segmentation_id)
+        select(s.segmentation_id, s.name, s.method, s.created_at, *shown, _provenance().label("model"))
+        .join_from(segmentations, best, best.c.segmentation_id == s.segmentation_id)
+        .outerjoin(models, models.c.model_id == best.c.model_id)
         .order_by(s.created_at.desc(), s.segmentation_id.desc())
         .limit(limit + 1)
     )
@@ -209,6 +273,24 @@ async def page(
     if only is not None:
         query = query.where(s.segmentation_id == only)
     return [dict(row) for row in (await session.execute(query)).mappings()]
+
+
+def _provenance() -> ColumnElement[Any]:
+    """Where a version's model comes from, as an object; null: the version is older than the registry."""
+    m = models.c
+    shown = (
+        m.model_id,
+        m.algorithm,
+        m.format,
+        m.libraries,
+        m.fingerprint,
+        m.customers,
+        m.window_from,
+        m.window_to,
+        m.seed,
+    )
+    pairs = [part for each in shown for part in (literal(each.name, Text), each)]
+    return case((m.model_id.is_not(None), func.jsonb_build_object(*pairs, type_=JSONB())))
 
 
 async def segments_of(session: Session, segmentation_ids: Sequence[UUID]) -> list[dict[str, Any]]:
@@ -238,9 +320,8 @@ async def segments_of(session: Session, segmentation_ids: Sequence[UUID]) -> lis
     return [dict(row) for row in (await session.execute(query)).mappings()]
 
 
-async def segmentation_of(session: Session, segment_id: UUID) -> UUID | None:
-    """The segmentation a segment belongs to; null when there is no such segment."""
-    found: UUID | None = await session.scalar(
-        select(segments.c.segmentation_id).where(segments.c.segment_id == segment_id)
-    )
-    return found
+async def segmentation_of(session: Session, segment_id: UUID) -> tuple[UUID, str] | None:
+    """The segmentation a segment belongs to, and its key there; null when there is no such segment."""
+    g = segments.c
+    row = (await session.execute(select(g.segmentation_id, g.key).where(g.segment_id == segment_id))).one_or_none()
+    return None if row is None else (row.segmentation_id, row.key)

@@ -1,19 +1,24 @@
 """Segmentations over HTTP."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Query, Request, Response
 
 from app.db.engine import Session
-from app.modelling.segments import service
+from app.modelling.segments import service, stateless
 from app.modelling.segments.schemas import (
+    AssignIn,
+    AssignOut,
+    CompareIn,
     JobStarted,
+    RefitIn,
     SegmentationIn,
     SegmentationOut,
     SegmentationPage,
     SegmentDetail,
+    VersionList,
 )
 from app.web.answers import JSONAnswer, accepted, tagged
 from app.web.auth import Require, principal_of
@@ -26,6 +31,9 @@ from app.web.state import state_of
 
 router = router_for("/v1", tag="Segmentations")
 
+WhichVersion = Annotated[
+    int | None, Query(ge=1, le=2**31 - 1, description="Default: the newest. An older one rolls back.")
+]
 NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
     304: {"description": "The caller has this version already (`If-None-Match`)."}
 }
@@ -45,8 +53,8 @@ async def create_segmentation(
 ) -> Response:
     """Learns from everybody as of an instant. The result is a candidate: nobody is a member until it is activated.
 
-    `rfm` scores customers with a purchase 1 to 5 by quintiles of days since the last purchase, number of purchases
-    and total spend, and names the 25 cells of recency by the mean of the other two.
+    Without `features`, days since the last purchase, number of purchases and total spend are used. `decision_tree`
+    learns to tell the labels of `params.label`; `rules` learns nothing and is what it says.
     """
     if (answer := await idempotency.replay(session)) is not None:
         return answer
@@ -107,8 +115,10 @@ async def get_segment(segment_id: UUID, request: Request, session: ReadSession) 
     return tagged(request, await service.segment(session, segment_id, currency=state_of(request).currency))
 
 
-async def _start(kind: str, segmentation_id: UUID, request: Request, session: Session) -> Response:
-    job_id = await service.start(session, kind, segmentation_id, key_id=principal_of(request).key_id)
+async def _start(
+    kind: str, segmentation_id: UUID, request: Request, session: Session, *, version: int | None = None
+) -> Response:
+    job_id = await service.start(session, kind, segmentation_id, key_id=principal_of(request).key_id, version=version)
     return _started(job_id, kind, segmentation_id)
 
 
@@ -121,13 +131,88 @@ async def _start(kind: str, segmentation_id: UUID, request: Request, session: Se
     responses=declared(404),
     dependencies=[Depends(Require("segments:write"))],
 )
-async def activate_segmentation(segmentation_id: UUID, request: Request, session: WriteSession) -> Response:
-    """Assigns everybody by its newest version and makes that the active one, visible all at once at the end.
+async def activate_segmentation(
+    segmentation_id: UUID, request: Request, session: WriteSession, version: WhichVersion = None
+) -> Response:
+    """Assigns everybody by a version, the newest unless one is named, and makes it the active one.
 
-    The first activation speaks from the version's `as_of` on, later ones from the moment they run. From then on
-    memberships follow every push within seconds; what moves by time alone moves with a refresh.
+    Readers see all of it or nothing. The first activation speaks from the version's `as_of` on, later ones from the
+    moment they run. From then on memberships follow every push within seconds, and time: whoever moves without a
+    fact, because a window runs out, moves when it does.
     """
-    return await _start("activate_segmentation", segmentation_id, request, session)
+    return await _start("activate_segmentation", segmentation_id, request, session, version=version)
+
+
+@router.post(
+    "/segmentations/{segmentation_id}/refit",
+    operation_id="refit_segmentation",
+    summary="Learn the next version",
+    status_code=202,
+    response_model=JobStarted,
+    responses=declared(404, 409),
+    dependencies=[Depends(Require("segments:write"))],
+)
+async def refit_segmentation(segmentation_id: UUID, body: RefitIn, request: Request, session: WriteSession) -> Response:
+    """The result is a candidate beside the version that serves on. Segments that are those of the version before,
+    by the overlap of their members, keep their keys, ids and names.
+    """
+    job_id = await service.refit(
+        session, segmentation_id, body, now=state_of(request).clock.now(), key_id=principal_of(request).key_id
+    )
+    return _started(job_id, "train_segmentation", segmentation_id)
+
+
+@router.get(
+    "/segmentations/{segmentation_id}/versions",
+    operation_id="list_segmentation_versions",
+    summary="The versions of a segmentation, newest first",
+    response_model=VersionList,
+    responses=declared(404),
+    dependencies=[Depends(Require("segments:read"))],
+)
+async def list_segmentation_versions(segmentation_id: UUID, session: ReadSession) -> Response:
+    """At most one of them is active."""
+    return JSONAnswer({"data": await service.versions(session, segmentation_id)})
+
+
+@router.post(
+    "/segmentations/{segmentation_id}/compare",
+    operation_id="compare_segmentation_versions",
+    summary="Lay two versions side by side",
+    status_code=202,
+    response_model=JobStarted,
+    responses=declared(404),
+    dependencies=[Depends(Require("segments:read"))],
+)
+async def compare_segmentation_versions(
+    segmentation_id: UUID, body: CompareIn, request: Request, session: WriteSession
+) -> Response:
+    """Assigns everybody by both, as of now; nothing is stored. The job's result has `moves`: how many customers are in
+    which segment by the one and by the other.
+    """
+    job_id = await service.compare(
+        session, segmentation_id, one=body.from_, other=body.to, key_id=principal_of(request).key_id
+    )
+    return _started(job_id, "compare_segmentation", segmentation_id)
+
+
+@router.post(
+    "/segmentations/{segmentation_id}/assign",
+    operation_id="assign_rows",
+    summary="Assign customers that are not stored",
+    response_model=AssignOut,
+    responses=declared(404, 409),
+    dependencies=[Depends(Require("segments:read"))],
+)
+async def assign_rows(segmentation_id: UUID, body: AssignIn, request: Request, session: ReadSession) -> Response:
+    """By the persisted model, from the features in each row; a feature that is not given is unknown. Nothing is stored.
+
+    Rules that ask about histories, other segments or decisions by hand cannot be answered from features alone.
+    """
+    found = await stateless.assign(
+        session, segmentation_id, body.rows, version=body.version, assigners=request.app.state.assigners
+    )
+    return JSONAnswer(found)
 
 
 @router.post(
@@ -154,5 +239,5 @@ async def archive_segmentation(segmentation_id: UUID, request: Request, session:
     dependencies=[Depends(Require("segments:write"))],
 )
 async def refresh_segmentation(segmentation_id: UUID, request: Request, session: WriteSession) -> Response:
-    """Evaluates everybody as of now by the active version: whoever moved by time alone moves."""
+    """Evaluates everybody as of now by the active version, range by range, and describes the segments anew."""
     return await _start("refresh_segmentation", segmentation_id, request, session)

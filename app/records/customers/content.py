@@ -22,13 +22,17 @@ LATEST = datetime(2200, 1, 1, tzinfo=UTC).timestamp()
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Everything that pushes say of one customer. A null consent flag: nobody was asked."""
+    """Everything that pushes say of one customer. A null consent flag: nobody was asked.
+
+    The attributes hold since attributes_since; null: none were ever given.
+    """
 
     attributes: dict[str, Any] = field(default_factory=dict)
     consent_profiling: bool | None = None
     consent_marketing: bool | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    attributes_since: datetime | None = None
 
     @property
     def size(self) -> int:
@@ -39,16 +43,32 @@ class Content:
 UNKNOWN = Content()
 
 
-def applied(content: Content, row: CustomerIn) -> Content:
+@dataclass(frozen=True, slots=True)
+class PastAttributes:
+    """Attributes that held from one instant until, exclusively, another."""
+
+    customer_id: str
+    valid_from: datetime
+    valid_to: datetime
+    attributes: dict[str, Any]
+
+
+def applied(content: Content, row: CustomerIn, *, now: datetime) -> Content:
     """What is known after a push; the very same object when the push changes nothing.
 
     A push with an `updated_at` before the known one only fills what is missing.
     """
     older = row.updated_at is not None and content.updated_at is not None and row.updated_at < content.updated_at
-    return _filled(content, row) if older else _overwritten(content, row)
+    return _filled(content, row) if older else _overwritten(content, row, now=now)
 
 
-def _overwritten(content: Content, row: CustomerIn) -> Content:
+def _since(content: Content, row: CustomerIn, *, now: datetime) -> datetime:
+    """From when on the attributes of a push hold: never from later than now, nor from before what they replace."""
+    told = now if row.updated_at is None else min(row.updated_at, now)
+    return told if content.attributes_since is None else max(told, content.attributes_since)
+
+
+def _overwritten(content: Content, row: CustomerIn, *, now: datetime) -> Content:
     attributes = content.attributes
     news = {name: value for name, value in (row.attributes or {}).items() if _is_news(attributes, name, value)}
     if news:
@@ -62,6 +82,7 @@ def _overwritten(content: Content, row: CustomerIn) -> Content:
             _either(consent.marketing, content.consent_marketing),
             _either(row.created_at, content.created_at),
             _either(row.updated_at, content.updated_at),
+            _since(content, row, now=now) if news else content.attributes_since,
         ),
     )
 
@@ -84,6 +105,8 @@ def _filled(content: Content, row: CustomerIn) -> Content:
             _either(content.consent_marketing, consent.marketing),
             _either(content.created_at, row.created_at),
             content.updated_at,
+            # It held then, and so it did ever since attributes were known: what came later said nothing of it.
+            row.updated_at if missing and content.attributes_since is None else content.attributes_since,
         ),
     )
 

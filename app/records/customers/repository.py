@@ -5,18 +5,33 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import ARRAY, JSON, BigInteger, Text, any_, bindparam, cast, column, func, literal_column, select
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    JSON,
+    BigInteger,
+    Column,
+    TableValuedAlias,
+    Text,
+    any_,
+    bindparam,
+    cast,
+    column,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from app.db.engine import Session
-from app.records.customers.content import Content
-from app.tables.customers import customers
+from app.records.customers.content import Content, PastAttributes
+from app.tables.customers import customers, past_attributes
 
 _TEXTS = ARRAY(Text(collation="C"))
 _c = customers.c
-_CONTENT = (_c.attributes, _c.consent_profiling, _c.consent_marketing, _c.created_at, _c.updated_at)
-_RECORD = [column(each.name, each.type) for each in (_c.customer_id, *_CONTENT)]
-SHOWN = (_c.customer_id, *_CONTENT, _c.first_seen_at)
+_PUSHED = (_c.attributes, _c.consent_profiling, _c.consent_marketing, _c.created_at, _c.updated_at)
+_CONTENT = (*_PUSHED, _c.attributes_since)
+SHOWN = (_c.customer_id, *_PUSHED, _c.first_seen_at)
 
 
 async def contents(session: Session, customer_ids: Sequence[str]) -> dict[str, Content]:
@@ -26,8 +41,11 @@ async def contents(session: Session, customer_ids: Sequence[str]) -> dict[str, C
     return {row[0]: Content(*row[1:]) for row in rows}
 
 
-async def write(session: Session, changed: Mapping[str, Content]) -> int:
-    """Store what is known of customers, in the order given, which must be sorted. Returns how many existed."""
+async def write(session: Session, changed: Mapping[str, Content], *, past: Sequence[PastAttributes]) -> int:
+    """Store what is known of customers, in the order given, which must be sorted, and which attributes hold no more.
+
+    Returns how many customers existed.
+    """
     rows = [
         {
             "customer_id": customer_id,
@@ -36,13 +54,12 @@ async def write(session: Session, changed: Mapping[str, Content]) -> int:
             "consent_marketing": content.consent_marketing,
             "created_at": _in_utc(content.created_at),
             "updated_at": _in_utc(content.updated_at),
+            "attributes_since": _in_utc(content.attributes_since),
         }
         for customer_id, content in changed.items()
     ]
-    # One document beats arrays: nothing is escaped twice, and attributes arrive as the JSON they are.
-    document = cast(bindparam("rows", orjson.dumps(rows).decode(), Text), JSON)
-    given = func.json_to_recordset(document).table_valued(*_RECORD, name="given").render_derived(with_types=True)
-    statement = upsert(customers).from_select([each.name for each in _RECORD], select(*given.c))
+    given = _recordset(rows, (_c.customer_id, *_CONTENT))
+    statement = upsert(customers).from_select(given.c.keys(), select(*given.c))
     new = statement.excluded
     written = (
         statement.on_conflict_do_update(
@@ -53,7 +70,31 @@ async def write(session: Session, changed: Mapping[str, Content]) -> int:
         .returning((literal_column("customers.xmax::text::bigint", BigInteger) != 0).label("existed"))
         .cte("written")
     )
-    return int((await session.execute(select(func.count()).where(written.c.existed))).scalar_one())
+    counted = select(func.count()).where(written.c.existed)
+    if past:
+        counted = counted.add_cte(_replaced(past))
+    return int((await session.execute(counted)).scalar_one())
+
+
+def _replaced(past: Sequence[PastAttributes]) -> CTE:
+    rows = [
+        {
+            "customer_id": each.customer_id,
+            "valid_from": _in_utc(each.valid_from),
+            "valid_to": _in_utc(each.valid_to),
+            "attributes": each.attributes,
+        }
+        for each in past
+    ]
+    given = _recordset(rows, tuple(past_attributes.c))
+    return upsert(past_attributes).from_select(given.c.keys(), select(*given.c)).cte("replaced")
+
+
+def _recordset(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column[Any]]) -> TableValuedAlias:
+    """Rows as a table of these columns. One document beats arrays: nothing is escaped twice, and JSON stays what it is."""
+    document = cast(bindparam(None, orjson.dumps(rows).decode(), Text, unique=True), JSON)
+    record = [column(each.name, each.type) for each in columns]
+    return func.json_to_recordset(document).table_valued(*record).render_derived(with_types=True)
 
 
 def _in_utc(instant: datetime | None) -> datetime | None:

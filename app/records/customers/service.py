@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -11,7 +12,15 @@ import anyio
 from app.db.engine import Session
 from app.privacy import customer_hash
 from app.records.customers import repository
-from app.records.customers.content import MAX_ATTRIBUTES_BYTES, UNKNOWN, Content, applied, flaws_of, taken
+from app.records.customers.content import (
+    MAX_ATTRIBUTES_BYTES,
+    UNKNOWN,
+    Content,
+    PastAttributes,
+    applied,
+    flaws_of,
+    taken,
+)
 from app.records.customers.schemas import CUSTOMERS, CustomerIn
 from app.records.intake import repository as intake
 from app.records.intake.bulk import ERASED, ERASED_DETAIL, SMALL_BODY, Intake, Kind, check
@@ -34,6 +43,7 @@ class _Folded:
     outcome: Outcome = field(default_factory=Outcome)
     flaws: list[Flaw] = field(default_factory=list)
     changed: dict[str, Content] = field(default_factory=dict)
+    past: list[PastAttributes] = field(default_factory=list)
     new: int = 0
 
 
@@ -55,6 +65,7 @@ async def store(
     *,
     privacy: intake.PrivacyState,
     secret: bytes,
+    now: datetime,
     **_memory: object,
 ) -> tuple[Outcome, list[Flaw]]:
     """Create customers and update what is known of them, row by row in their order.
@@ -73,7 +84,8 @@ async def store(
     touched: list[str] = []
     for some in _chunks(sorted(of)):
         known = await repository.contents(session, some)
-        folded = await anyio.to_thread.run_sync(_fold, rows, {each: of[each] for each in some}, known)
+        positions = {each: of[each] for each in some}
+        folded = await anyio.to_thread.run_sync(partial(_fold, rows, positions, known, now=now))
         await _write(session, folded)
         flaws += folded.flaws
         touched += folded.changed
@@ -101,22 +113,33 @@ def _chunks(customer_ids: Sequence[str]) -> Iterator[list[str]]:
         yield some
 
 
-def _fold(rows: Sequence[CustomerIn], of: Mapping[str, Sequence[int]], known: Mapping[str, Content]) -> _Folded:
+def _fold(
+    rows: Sequence[CustomerIn], of: Mapping[str, Sequence[int]], known: Mapping[str, Content], *, now: datetime
+) -> _Folded:
     """Apply rows to customers, each customer's in the order sent."""
     folded = _Folded()
     for customer_id, positions in of.items():
-        before = known.get(customer_id)
-        now = before
+        before = after = known.get(customer_id)
         for position in positions:
-            now = _apply(folded, now, rows[position], position)
-        if now is not None and now is not before:
-            folded.changed[customer_id] = now
+            stands, after = after, _apply(folded, after, rows[position], position, now=now)
+            folded.past += _left_behind(customer_id, stands, after)
+        if after is not None and after is not before:
+            folded.changed[customer_id] = after
             folded.new += before is None
     return folded
 
 
-def _apply(folded: _Folded, known: Content | None, row: CustomerIn, position: int) -> Content | None:
-    after = applied(known or UNKNOWN, row)
+def _left_behind(customer_id: str, before: Content | None, after: Content | None) -> list[PastAttributes]:
+    """The attributes that held until others did; none where none were known, or where they held for no time."""
+    if before is None or after is None or before.attributes_since is None or after.attributes_since is None:
+        return []
+    if before.attributes_since == after.attributes_since:
+        return []
+    return [PastAttributes(customer_id, before.attributes_since, after.attributes_since, before.attributes)]
+
+
+def _apply(folded: _Folded, known: Content | None, row: CustomerIn, position: int, *, now: datetime) -> Content | None:
+    after = applied(known or UNKNOWN, row, now=now)
     if known is None:
         folded.outcome.created += 1
     elif after is known:
@@ -131,7 +154,7 @@ def _apply(folded: _Folded, known: Content | None, row: CustomerIn, position: in
 
 async def _write(session: Session, folded: _Folded) -> None:
     if folded.changed:
-        existed = await repository.write(session, folded.changed)
+        existed = await repository.write(session, folded.changed, past=folded.past)
         # Somebody's transaction created them between our reading and our writing.
         surprises = existed - (len(folded.changed) - folded.new)
         folded.outcome.created -= surprises

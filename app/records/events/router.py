@@ -1,23 +1,25 @@
 """Events over HTTP."""
 
-from fastapi import Depends, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from app.records.events import repository
 from app.records.events.schemas import EVENTS, EventPage
 from app.records.events.service import EVENT_KIND, shown
-from app.records.intake.answers import BulkAnswer, bulk_body, described, intake_of
+from app.records.intake.answers import BulkAnswer, answered_together, bulk_body, described, intake_of
 from app.records.intake.bulk import ingest
 from app.records.intake.customers import present
 from app.web.answers import JSONAnswer
 from app.web.auth import Require
+from app.web.direct import DirectRoute, directly
 from app.web.paging import DEFAULT_LIMIT, CursorText, Limit, page, read_cursor
 from app.web.paths import CustomerId
 from app.web.problems import declared
-from app.web.routing import router_for
+from app.web.routing import ALWAYS, router_for
 from app.web.sessions import ReadSession, WriteSession
 from app.web.state import state_of
 
 router = router_for("/v1", tag="Events")
+hot_router = APIRouter(prefix="/v1", tags=["Events"], route_class=DirectRoute, responses=declared(*ALWAYS))
 
 EXAMPLE = {
     "events": [
@@ -42,7 +44,11 @@ EXAMPLE = {
 }
 
 
-@router.post(
+async def _small(request: Request) -> Response | None:
+    return await answered_together(request, EVENT_KIND)
+
+
+@hot_router.post(
     "/events",
     operation_id="push_events",
     summary="Push what customers did",
@@ -50,12 +56,16 @@ EXAMPLE = {
     openapi_extra=described(EVENTS, EXAMPLE),
     dependencies=[Depends(Require("ingest"))],
 )
+@directly(_small)
 async def push_events(request: Request, session: WriteSession) -> Response:
     """Idempotent by (source, event_id): the same row again is a duplicate, another content a conflict.
 
     Unknown customers are created. Any snake_case type is kept; key figures read the types that the field `type`
     lists. A `survey` answers `csat` with 1 to 5 and `nps` with 0 to 10, whole numbers. Good rows are stored whatever
     the bad ones; bad ones are answered with their place and reason, and kept under `GET /v1/rejections`.
+
+    A push of at most 100 rows is answered when the memberships of its customers are up to date; after a larger one,
+    or while a segmentation is being activated, they follow within moments.
     """
     outcome = await ingest(session, EVENT_KIND, await bulk_body(request), intake=intake_of(request))
     return JSONAnswer(outcome.shown())

@@ -14,7 +14,7 @@ from app.privacy import customer_hash
 from app.records.intake import repository
 from app.records.intake.customers import CustomerMemory
 from app.records.intake.envelope import Envelope
-from app.records.intake.outcome import Flaw, Outcome, Refusal, first_flaws
+from app.records.intake.outcome import Added, Flaw, Outcome, Refusal, first_flaws
 from app.records.intake.repository import PrivacyState
 
 Row = TypeVar("Row", bound=msgspec.Struct)
@@ -47,6 +47,8 @@ class Kind(Generic[Row, Columns]):
     check: Callable[[Sequence[Row]], tuple[Columns, list[Flaw]]]
     take: Callable[[Columns, Sequence[int]], Columns]
     store: Callable[..., Awaitable[tuple[Outcome, list[Flaw]]]]
+    # Like store, but leaves it to the caller to see to the customers whom the new rows are of. None: there is no such.
+    add: Callable[..., Awaitable[Added]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

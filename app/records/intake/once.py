@@ -14,14 +14,15 @@ from app.db.engine import Session, after_commit
 from app.records.intake import repository
 from app.records.intake.bulk import ERASED, ERASED_DETAIL
 from app.records.intake.customers import CustomerMemory, People, resolve
-from app.records.intake.outcome import Flaw, Outcome
+from app.records.intake.outcome import Added, Flaw, Outcome
 from app.records.intake.recent import Content, Recall
 
 # Identifiers looked at before hoping that a whole batch is new.
 SAMPLE = 16
 # Smaller batches are compared with what is stored quickly enough.
-
 RECALLED_FROM_ROWS = 100
+# Up to here a statement over values is quicker than a COPY; see bench/realtime.py.
+FEW_ROWS = 100
 # SQLAlchemy wraps what the driver says of its own statements; a COPY goes past it.
 ALREADY_THERE = (IntegrityError, UniqueViolation)
 
@@ -61,19 +62,12 @@ class Shelf(Generic[C]):
     compare: Callable[[Session, str, C], Awaitable[Known]]
     add: Callable[[Session, str, C], Awaitable[None]]
     contents: Callable[[C], list[Content]] | None = None
+    # Inserts those of a few rows, in order, that are not stored, and gives their identifiers.
+    add_unknown: Callable[[Session, str, C], Awaitable[set[str]]] | None = None
 
     def ids(self, columns: C) -> list[str]:
         found: list[str] = getattr(columns, self.identifier.name)
         return found
-
-
-@dataclass(frozen=True, slots=True)
-class Added:
-    """Positions that were created, how many were known already, and those that contradict."""
-
-    created: Sequence[int]
-    duplicates: int
-    flaws: list[Flaw]
 
 
 async def add_once(session: Session, shelf: Shelf[C], source: str, columns: C, *, flaws: Sequence[Flaw]) -> Added:
@@ -114,6 +108,8 @@ def _once(ids: Sequence[str], columns: Columns, order: Sequence[int]) -> tuple[l
 async def _add_new(session: Session, shelf: Shelf[C], source: str, columns: C, *, order: Sequence[int]) -> Added:
     """Insert what is not stored; every identifier stands once."""
     ids = shelf.ids(columns)
+    if shelf.add_unknown is not None and len(order) <= FEW_ROWS:
+        return await _add_few(session, shelf, source, columns, order=order)
     sample = [ids[position] for position in order[:: max(1, len(order) // SAMPLE)]]
     if not await repository.any_known(session, shelf.identifier, [*sample, ids[order[-1]]], source=source):
         # Probably all new: let the primary key find out, which costs nothing when it is so.
@@ -132,6 +128,19 @@ async def _add_new(session: Session, shelf: Shelf[C], source: str, columns: C, *
     return Added(fresh, len(known.same), flaws)
 
 
+async def _add_few(session: Session, shelf: Shelf[C], source: str, columns: C, *, order: Sequence[int]) -> Added:
+    """The same for a few rows, for which one statement that skips what is known is quicker than asking first."""
+    assert shelf.add_unknown is not None, "only such shelves take a few rows at once"
+    ids = shelf.ids(columns)
+    inserted = await shelf.add_unknown(session, source, shelf.take(columns, order))
+    rest = [position for position in order if ids[position] not in inserted]
+    if not rest:
+        return Added(order, 0, [])
+    known = await shelf.compare(session, source, shelf.take(columns, rest))
+    flaws = [_conflict(rest[place], shelf.identifier.name) for place in known.other]
+    return Added([position for position in order if ids[position] in inserted], len(known.same), flaws)
+
+
 def by_content(
     identifier: Column[str], stored_content: Callable[[Session, str, Sequence[str]], Awaitable[Mapping[str, Any]]]
 ) -> Callable[[Session, str, C], Awaitable[Known]]:
@@ -147,8 +156,34 @@ def by_content(
     return compare
 
 
+def adding(shelf: Shelf[Owned]) -> Callable[..., Awaitable[Added]]:
+    """The add function of a kind of fact about customers, who are created when they are new."""
+
+    async def add(
+        session: Session,
+        source: str,
+        columns: Owned,
+        *,
+        privacy: repository.PrivacyState,
+        memory: CustomerMemory,
+        secret: bytes,
+    ) -> Added:
+        """Needs lock_intake. Flaws name positions of the columns given."""
+        named = {customer_id for customer_id in columns.customer_id if customer_id is not None}
+        people = await resolve(session, named, privacy=privacy, memory=memory, secret=secret)
+        columns, flaws = _renamed(people, columns)
+        added = await _add_once_or_recall(
+            session, shelf, source, columns, flaws=flaws, recall=memory.facts.at(privacy.epoch)
+        )
+        owners = {owner for position in added.created if (owner := columns.customer_id[position]) is not None}
+        return replace(added, owners=list(owners))
+
+    return add
+
+
 def storing(shelf: Shelf[Owned]) -> Callable[..., Awaitable[tuple[Outcome, list[Flaw]]]]:
-    """The store function of a kind of fact about customers, who are created when they are new."""
+    """The store function of such a kind: whoever has a new fact is to be evaluated again."""
+    add = adding(shelf)
 
     async def store(
         session: Session,
@@ -161,14 +196,8 @@ def storing(shelf: Shelf[Owned]) -> Callable[..., Awaitable[tuple[Outcome, list[
         **_now: object,
     ) -> tuple[Outcome, list[Flaw]]:
         """Needs lock_intake. Flaws name positions of the columns given."""
-        named = {customer_id for customer_id in columns.customer_id if customer_id is not None}
-        people = await resolve(session, named, privacy=privacy, memory=memory, secret=secret)
-        columns, flaws = _renamed(people, columns)
-        added = await _add_once_or_recall(
-            session, shelf, source, columns, flaws=flaws, recall=memory.facts.at(privacy.epoch)
-        )
-        owners = {owner for position in added.created if (owner := columns.customer_id[position]) is not None}
-        await repository.touch(session, list(owners))
+        added = await add(session, source, columns, privacy=privacy, memory=memory, secret=secret)
+        await repository.touch(session, added.owners)
         return Outcome(created=len(added.created), duplicates=added.duplicates), added.flaws
 
     return store

@@ -50,6 +50,16 @@ class Flaw:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Added:
+    """Positions that were created, how many were known already, those that contradict, and whom the new ones are of."""
+
+    created: Sequence[int]
+    duplicates: int
+    flaws: list[Flaw]
+    owners: Sequence[str] = ()
+
+
 def first_flaws(flaws: Sequence[Flaw]) -> dict[int, Flaw]:
     """The first flaw of each flawed row."""
     found: dict[int, Flaw] = {}

@@ -1,17 +1,19 @@
 """The SQL that every bulk write needs: locks, who the customers are, what was refused, whom it touched."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ARRAY, Column, Text, any_, bindparam, func, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from app.db.arrays import texts
+from app.db.batch import Parameter, Statement, run
 from app.db.engine import Session, driver
 from app.records.intake.outcome import Refusal
 from app.tables.customers import customer_aliases, customers
 from app.tables.intake import known_batches, rejections
 from app.tables.privacy import privacy_state, tombstones
+from app.web.sessions import audit
 
 # First keys of the advisory locks; the second says which source.
 PRIVACY_LOCK = 7_355_608_010
@@ -50,6 +52,31 @@ async def privacy(session: Session) -> PrivacyState:
     query = select(privacy_state.c.epoch, select(tombstones).exists(), select(customer_aliases).exists())
     row = (await session.execute(query)).one()
     return PrivacyState(*row)
+
+
+# Planning a statement for its very values would take longer than running it for a few customers.
+_ONE_PLAN = Statement("select set_config('plan_cache_mode', 'force_generic_plan', true)")
+_LOCK = Statement("select pg_advisory_xact_lock_shared($1), pg_advisory_xact_lock(hashtextextended($2, 0))")
+_PRIVACY = Statement(
+    "select epoch, exists (select from tombstones), exists (select from customer_aliases) from privacy_state"
+)
+_KNOWN = Statement("select customer_id from customers where customer_id = any($1)")
+
+
+async def open_intake(
+    session: Session, kind: str, source: str, *, strangers: Sequence[str], entries: Sequence[Mapping[str, object]]
+) -> tuple[PrivacyState, set[str]]:
+    """lock_intake, then privacy, then which of the strangers are customers; and the entries for the audit log."""
+    calls: list[tuple[Statement, Sequence[Parameter]]] = [
+        (_ONE_PLAN, []),
+        (_LOCK, [PRIVACY_LOCK, f"intake {kind} {source}"]),
+        (_PRIVACY, []),
+        audit(entries),
+    ]
+    if strangers:
+        calls.append((_KNOWN, [texts(strangers)]))
+    _, _, (state,), _, *found = await run(session, *calls)
+    return PrivacyState(*state), {each for rows in found for (each,) in rows}
 
 
 async def known_customers(session: Session, customer_ids: Sequence[str]) -> set[str]:

@@ -10,12 +10,13 @@ import orjson
 from sqlalchemy import ARRAY, Column, ColumnElement, LargeBinary, Table, Text, and_, any_, bindparam, exists, func, or_
 
 from app.tables import metadata
-from app.tables.customers import customer_aliases, customers
+from app.tables.customers import customer_aliases, customers, past_attributes
 from app.tables.events import events
 from app.tables.intake import dirty_customers, rejections
 from app.tables.operations import idempotency_keys
-from app.tables.segments import memberships
+from app.tables.segments import evaluations_due, membership_changes, memberships, segment_exceptions
 from app.tables.transactions import transaction_items, transactions
+from app.tables.webhooks import webhook_deliveries
 
 _TEXTS = ARRAY(Text(collation="C"))
 
@@ -31,10 +32,12 @@ class AtErase(Enum):
 class AtMerge(Enum):
     """MOVE the rows to the survivor; REMOVE them; RENAME the identifier in a list; let them STAY as they are.
 
-    FOLD is the merge itself: the customers become one row and one more alias.
+    JOIN: move those that the survivor has no counterpart of, remove the others. FOLD is the merge itself: the
+    customers become one row and one more alias.
     """
 
     MOVE = auto()
+    JOIN = auto()
     REMOVE = auto()
     RENAME = auto()
     STAY = auto()
@@ -127,6 +130,13 @@ PLANS: tuple[Plan, ...] = (
         "the person themselves",
     ),
     Plan(
+        past_attributes,
+        _named_in(past_attributes.c.customer_id),
+        AtErase.REMOVE,
+        AtMerge.FOLD,
+        "what was known of the person before; the survivor's own past wins, where they have one",
+    ),
+    Plan(
         transaction_items,
         _lines_of_transactions,
         AtErase.ANONYMOUS,
@@ -155,6 +165,35 @@ PLANS: tuple[Plan, ...] = (
         AtErase.REMOVE,
         AtMerge.REMOVE,
         "inferred from what one name alone had done; the survivor's are evaluated anew",
+    ),
+    Plan(
+        segment_exceptions,
+        _named_in(segment_exceptions.c.customer_id),
+        AtErase.REMOVE,
+        AtMerge.JOIN,
+        "decided by hand about the person; where both names were decided about, the survivor's decision stands",
+    ),
+    Plan(
+        evaluations_due,
+        _named_in(evaluations_due.c.customer_id),
+        AtErase.REMOVE,
+        AtMerge.REMOVE,
+        "when one name alone is due; the survivor is evaluated anew",
+    ),
+    Plan(
+        membership_changes,
+        _named_in(membership_changes.c.customer_id),
+        AtErase.REMOVE,
+        AtMerge.STAY,
+        "what became of a name while it was one's own, still to be told to receivers under that name",
+    ),
+    Plan(
+        webhook_deliveries,
+        _named_in(webhook_deliveries.c.customer_id),
+        AtErase.REMOVE,
+        AtMerge.STAY,
+        "told, or to be told, under the name of that time; the receiver and its troubles are not the customer's data",
+        exported=("message_id", "event", "customer_id", "payload", "status", "created_at", "delivered_at"),
     ),
     Plan(
         rejections,
@@ -191,11 +230,14 @@ KNOWS_NOBODY: Mapping[str, str] = {
     "job_uploads": "raw files, dropped when their job ends; rows of the erased are refused when they are read",
     "jobs": "settings, counts and ids of our own; rows of a file that were refused are kept under rejections",
     "known_batches": "digests of whole bodies",
+    "models": "what was learned from many: centres, splits and figures, no row of anybody",
     "privacy_state": "one number",
+    "feed_state": "one instant, to the hour",
     "segmentation_versions": "rules and figures over everybody",
     "segmentations": "how a segmentation was asked for",
     "segments": "names and averages of many",
     "tombstones": "keyed hashes, kept so that the erased are refused",
+    "webhook_endpoints": "receivers, not customers",
 }
 
 

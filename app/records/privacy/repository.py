@@ -10,15 +10,19 @@ from sqlalchemy import (
     ARRAY,
     Column,
     ColumnElement,
+    DateTime,
     LargeBinary,
     Numeric,
     Text,
     and_,
     bindparam,
+    case,
     cast,
     delete,
+    exists,
     func,
     insert,
+    literal,
     select,
     update,
 )
@@ -27,7 +31,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from app.db.engine import Session
 from app.records.privacy.definitions import AtErase, Plan
 from app.records.rejections.payload import readable
-from app.tables.customers import customer_aliases, customers
+from app.tables.customers import customer_aliases, customers, past_attributes
 from app.tables.intake import rejections
 from app.tables.privacy import erasure_receipts, tombstones
 
@@ -142,6 +146,17 @@ async def move(session: Session, plan: Plan, *, source: str, target: str) -> int
     return (await session.execute(moved)).rowcount
 
 
+async def join(session: Session, plan: Plan, *, source: str, target: str) -> int:
+    """Make the rows of one customer those of another, but for those that would have the key of one of theirs."""
+    own, theirs = plan.table, plan.table.alias("theirs")
+    rest = [each for each in own.primary_key if each.name != "customer_id"]
+    has_counterpart = exists().where(theirs.c.customer_id == target, *(theirs.c[each.name] == each for each in rest))
+    moved = update(own).where(plan.about([source]), ~has_counterpart).values(customer_id=target)
+    count = (await session.execute(moved)).rowcount
+    await remove(session, plan, source=source)
+    return count
+
+
 async def remove(session: Session, plan: Plan, *, source: str) -> int:
     return (await session.execute(delete(plan.table).where(plan.about([source])))).rowcount
 
@@ -156,15 +171,24 @@ async def rename(session: Session, plan: Plan, *, source: str, target: str) -> N
 async def fold(session: Session, *, source: str, target: str, now: datetime) -> None:
     """Make two customers one row: the target's word wins, the stricter consent holds; leave an alias behind.
 
-    Consent by SQL's own logic: false and anything is false, true and null (nobody was asked) is null.
+    Consent by SQL's own logic: false and anything is false, true and null (nobody was asked) is null. Of past
+    attributes the target's stay, and those of the source only where the target never had any.
     """
     gone = customers.alias("gone")
     c, g = customers.c, gone.c
+    both = g.attributes.op("||")(c.attributes)
+    both_since = case(
+        (c.attributes_since.is_(None), g.attributes_since),
+        (both == c.attributes, c.attributes_since),
+        else_=func.greatest(c.attributes_since, now),
+    )
+    await _fold_past(session, source=source, target=target, now=now)
     await session.execute(
         update(customers)
         .where(c.customer_id == target, g.customer_id == source, c.customer_id != g.customer_id)
         .values(
-            attributes=g.attributes.op("||")(c.attributes),
+            attributes=both,
+            attributes_since=both_since,
             consent_profiling=and_(c.consent_profiling, g.consent_profiling),
             consent_marketing=and_(c.consent_marketing, g.consent_marketing),
             created_at=func.least(c.created_at, g.created_at),
@@ -174,6 +198,20 @@ async def fold(session: Session, *, source: str, target: str, now: datetime) -> 
         )
     )
     a = customer_aliases
+    await session.execute(delete(past_attributes).where(past_attributes.c.customer_id == source))
     await session.execute(update(a).where(a.c.customer_id == source).values(customer_id=target))
     await session.execute(delete(customers).where(c.customer_id == source))
     await session.execute(insert(a).values(alias=source, customer_id=target, merged_at=now))
+
+
+async def _fold_past(session: Session, *, source: str, target: str, now: datetime) -> None:
+    """Before two customers become one: keep what held of the target until now, or take over the source's past."""
+    gone = customers.alias("gone")
+    c, g, p = customers.c, gone.c, past_attributes
+    pair = and_(c.customer_id == target, g.customer_id == source)
+    replaced = select(c.customer_id, c.attributes_since, literal(now, DateTime(timezone=True)), c.attributes).where(
+        pair, c.attributes_since < now, g.attributes.op("||")(c.attributes) != c.attributes
+    )
+    await session.execute(insert(p).from_select(["customer_id", "valid_from", "valid_to", "attributes"], replaced))
+    never_had_any = exists().where(c.customer_id == target, c.attributes_since.is_(None))
+    await session.execute(update(p).where(p.c.customer_id == source, never_had_any).values(customer_id=target))

@@ -73,13 +73,15 @@ async def merge(session: Session, *, source: str, target: str, now: datetime) ->
         )
     await intake.lock_people(session)
     survivor = await _merged_already(session, source=source, target=target)
-    moved = {plan.name: 0 for plan in PLANS if plan.at_merge is AtMerge.MOVE}
+    moved = {plan.name: 0 for plan in PLANS if plan.at_merge in (AtMerge.MOVE, AtMerge.JOIN)}
     removed = {plan.name: 0 for plan in PLANS if plan.at_merge is AtMerge.REMOVE}
     if survivor is None:
         survivor = target
         for plan in PLANS:
             if plan.at_merge is AtMerge.MOVE:
                 moved[plan.name] = await repository.move(session, plan, source=source, target=target)
+            elif plan.at_merge is AtMerge.JOIN:
+                moved[plan.name] = await repository.join(session, plan, source=source, target=target)
             elif plan.at_merge is AtMerge.REMOVE:
                 removed[plan.name] = await repository.remove(session, plan, source=source)
             elif plan.at_merge is AtMerge.RENAME:

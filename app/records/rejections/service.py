@@ -124,7 +124,13 @@ async def _store(
         refused = await of_nobody_erased(session, kind.envelope.name, checked.refused, secret=intake.secret)
         return Outcome(received=1, rejected=refused)
     outcome, flaws = await kind.store(
-        session, checked.source, checked.columns, privacy=privacy, memory=intake.memory, secret=intake.secret
+        session,
+        checked.source,
+        checked.columns,
+        privacy=privacy,
+        memory=intake.memory,
+        secret=intake.secret,
+        now=intake.clock.now(),
     )
     outcome.rejected.extend(refusals(kind.envelope.name, checked, first_flaws(flaws).values()))
     outcome.received = 1

@@ -144,6 +144,7 @@ class Writing:
             privacy=await intake.privacy(self.session),
             memory=CustomerMemory(),
             secret=self.secret,
+            now=self.now,
         )
         for count in ("created", "updated", "duplicates"):
             setattr(self.outcome, count, getattr(self.outcome, count) + getattr(stored, count))

@@ -6,9 +6,11 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+import orjson
 from sqlalchemy import ARRAY, Text, any_, bindparam, select, tuple_
 
 from app.db import arrays, copy
+from app.db.batch import Statement, run
 from app.db.engine import Session, driver
 from app.records.intake.once import Known
 from app.records.transactions.columns import TransactionColumns
@@ -138,9 +140,9 @@ async def add(session: Session, source: str, columns: TransactionColumns) -> Non
         "transaction_id": copy.text(columns.transaction_id),
         "customer_id": copy.text(columns.customer_id),
         "occurred_at": copy.timestamptz(columns.occurred_at),
-        "kind": copy.text(columns.kind),
+        "kind": copy.words(columns.kind),
         "amount_minor": copy.bigint(columns.amount_minor),
-        "currency": copy.text(columns.currency),
+        "currency": copy.words(columns.currency),
     }
     for name in ("refunds", "channel", "campaign_id"):
         if (column := getattr(columns, name)) is not None:
@@ -153,6 +155,47 @@ async def add(session: Session, source: str, columns: TransactionColumns) -> Non
     await copy.copy_into(session, "transactions", fields)
     if columns.items is not None:
         await _add_items(session, source, columns, columns.items)
+
+
+# What is not sent stands as null. Microseconds are exact as doubles until long after the last day that is taken.
+_ADD_UNKNOWN = Statement(
+    """
+insert into transactions (source, transaction_id, customer_id, occurred_at, kind, amount_minor, currency,
+                          margin_minor, refunds, channel, campaign_id, line_count)
+select $1, transaction_id, customer_id, timestamptz '1970-01-01Z' + occurred_at * interval '1 microsecond', kind,
+       amount_minor, currency, margin_minor, refunds, channel, campaign_id, coalesce(line_count, 0)
+  from json_to_recordset($2) as given (
+         transaction_id text, customer_id text, occurred_at bigint, kind text, amount_minor bigint, currency text,
+         margin_minor bigint, refunds text, channel text, campaign_id text, line_count integer)
+    on conflict do nothing
+returning transaction_id
+"""
+)
+
+
+async def add_unknown(session: Session, source: str, columns: TransactionColumns) -> set[str]:
+    """Insert those of a few rows that are not stored, with their lines; their identifiers."""
+    given: dict[str, Sequence[Any]] = {
+        "transaction_id": columns.transaction_id,
+        "customer_id": columns.customer_id,
+        "occurred_at": columns.occurred_at.tolist(),
+        "kind": columns.kind,
+        "amount_minor": columns.amount_minor.tolist(),
+        "currency": columns.currency,
+    }
+    for name in ("margin_minor", "refunds", "channel", "campaign_id"):
+        if (column := getattr(columns, name)) is not None:
+            given[name] = column
+    if columns.items is not None:
+        given["line_count"] = columns.items.counts.tolist()
+    rows = [dict(zip(given, row, strict=True)) for row in zip(*given.values(), strict=True)]
+    (found,) = await run(session, (_ADD_UNKNOWN, [source, orjson.dumps(rows).decode()]))
+    inserted = {each for (each,) in found}
+    if columns.items is not None and inserted:
+        added = columns.take([place for place, each in enumerate(columns.transaction_id) if each in inserted])
+        assert added.items is not None, "rows taken keep their lines"
+        await _add_items(session, source, added, added.items)
+    return inserted
 
 
 async def _add_items(session: Session, source: str, columns: TransactionColumns, items: ItemColumns) -> None:

@@ -1,8 +1,8 @@
 """Transactions over HTTP."""
 
-from fastapi import Depends, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
-from app.records.intake.answers import BulkAnswer, bulk_body, described, intake_of
+from app.records.intake.answers import BulkAnswer, answered_together, bulk_body, described, intake_of
 from app.records.intake.bulk import ingest
 from app.records.intake.customers import present
 from app.records.transactions import repository
@@ -10,14 +10,16 @@ from app.records.transactions.schemas import TRANSACTIONS, TransactionPage
 from app.records.transactions.service import TRANSACTION_KIND, shown
 from app.web.answers import JSONAnswer
 from app.web.auth import Require
+from app.web.direct import DirectRoute, directly
 from app.web.paging import DEFAULT_LIMIT, CursorText, Limit, page, read_cursor
 from app.web.paths import CustomerId
 from app.web.problems import declared
-from app.web.routing import router_for
+from app.web.routing import ALWAYS, router_for
 from app.web.sessions import ReadSession, WriteSession
 from app.web.state import state_of
 
 router = router_for("/v1", tag="Transactions")
+hot_router = APIRouter(prefix="/v1", tags=["Transactions"], route_class=DirectRoute, responses=declared(*ALWAYS))
 
 EXAMPLE = {
     "transactions": [
@@ -35,7 +37,11 @@ EXAMPLE = {
 }
 
 
-@router.post(
+async def _small(request: Request) -> Response | None:
+    return await answered_together(request, TRANSACTION_KIND)
+
+
+@hot_router.post(
     "/transactions",
     operation_id="push_transactions",
     summary="Push purchases and refunds",
@@ -43,11 +49,15 @@ EXAMPLE = {
     openapi_extra=described(TRANSACTIONS, EXAMPLE),
     dependencies=[Depends(Require("ingest"))],
 )
+@directly(_small)
 async def push_transactions(request: Request, session: WriteSession) -> Response:
     """Idempotent by (source, transaction_id): the same row again is a duplicate, another content a conflict.
 
     Unknown customers are created. Good rows are stored whatever the bad ones; bad ones are answered with their
     place and reason, and kept under `GET /v1/rejections`.
+
+    A push of at most 100 rows is answered when the memberships of its customers are up to date; after a larger one,
+    or while a segmentation is being activated, they follow within moments.
     """
     outcome = await ingest(session, TRANSACTION_KIND, await bulk_body(request), intake=intake_of(request))
     return JSONAnswer(outcome.shown())

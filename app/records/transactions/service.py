@@ -5,7 +5,7 @@ from typing import Any
 
 from app.money import from_minor
 from app.records.intake.bulk import Kind
-from app.records.intake.once import Shelf, storing
+from app.records.intake.once import Shelf, adding, storing
 from app.records.transactions import repository
 from app.records.transactions.columns import TransactionColumns, columns_of
 from app.records.transactions.schemas import TRANSACTIONS, TransactionIn
@@ -17,10 +17,11 @@ SHELF: Shelf[TransactionColumns] = Shelf(
     repository.compare,
     repository.add,
     TransactionColumns.contents,
+    repository.add_unknown,
 )
 
 TRANSACTION_KIND: Kind[TransactionIn, TransactionColumns] = Kind(
-    "transactions", TRANSACTIONS, columns_of, TransactionColumns.take, storing(SHELF)
+    "transactions", TRANSACTIONS, columns_of, TransactionColumns.take, storing(SHELF), adding(SHELF)
 )
 
 

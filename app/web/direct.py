@@ -1,4 +1,4 @@
-"""A route for the hot read: plain questions are answered past the framework's solving of dependencies."""
+"""A route for the hot paths: plain requests are answered past the framework's solving of dependencies."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.web.auth import Require
 
-# Answers a request that was let in, or gives null to have it handled in the ordinary way.
+# Answers a request that was let in, or gives null, its body still unread, to have it handled in the ordinary way.
 Direct = Callable[[Request], Awaitable[Response | None]]
 
 

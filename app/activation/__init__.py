@@ -1,0 +1,1 @@
+"""What to do with what is known: handing out segments to whoever acts on them."""

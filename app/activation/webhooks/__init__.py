@@ -1,0 +1,1 @@
+"""Webhooks: receivers are told of customers who enter and leave segments."""

@@ -1,0 +1,1 @@
+"""Pure machine learning: columns of features in, plain arrays out; no database, no web, no clock."""

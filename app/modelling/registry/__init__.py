@@ -1,0 +1,1 @@
+"""Fitted models: kept whole and signed, opened only when they are what was signed."""

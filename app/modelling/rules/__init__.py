@@ -1,0 +1,1 @@
+"""Segments that people write: conditions over features and histories, checked, asked in SQL, decided in arrays."""
