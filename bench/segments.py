@@ -168,12 +168,12 @@ def resident(which: str) -> float:
     return int(found[1]) / 1024
 
 
-def memory(url: str, shop: Shop) -> float:
-    """Megabytes that assigning everybody takes beside the features."""
+def memory(url: str, shop: Shop) -> tuple[float, float]:
+    """Megabytes at the peak of assigning everybody: of the whole process, and how much more than before."""
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
     before = resident("VmRSS")
     asyncio.run(durably(url, shop))
-    return resident("VmHWM") - before
+    return resident("VmHWM"), resident("VmHWM") - before
 
 
 def main(rounds: int = 5) -> None:
@@ -185,7 +185,7 @@ def main(rounds: int = 5) -> None:
         connection.execute("create table bare_memberships (like memberships including all)")
         connection.execute(TEMPORARY)
         # Before anything else was in memory and freed: it would be used again, and not be seen.
-        grown = memory(url, shop)
+        peak, grown = memory(url, shop)
         temporary, lasting = encoded(shop, lasting=False), encoded(shop, lasting=True)
         for _ in range(rounds):
             connection.execute("truncate memberships, bare_memberships, bare_assigned")
@@ -201,7 +201,7 @@ def main(rounds: int = 5) -> None:
                 series.rates.setdefault(name, []).append(CUSTOMERS / took[part])
     goals = [Goal(WHOLE, BARE_WHOLE, 0.5), Goal(STAGED, BARE_STAGED, 0.5)]
     report(f"Assigning {CUSTOMERS:,} customers by k-means", series, goals, unit="customers/s")
-    print(f"  memory beside the features: {grown:.0f} MB at the peak; {AT_ONCE:,} customers at once")
+    print(f"  memory at the peak: {peak:.0f} MB, features and libraries included; {grown:.0f} MB more than before")
 
 
 if __name__ == "__main__":

@@ -214,7 +214,7 @@ def test_ctrl_c_while_it_loads_stops_everything_without_an_error(tmp_path: Path)
 def test_once_stops_when_everything_is_there(full_home: Path) -> None:
     done = run("demo", "--once", "--port", "0", home=full_home)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("curl -s") == 3
+    assert done.stdout.count("curl -s") == 5
 
 
 def test_another_demo_in_the_same_home_is_refused(full_home: Path) -> None:

@@ -219,6 +219,19 @@ async def test_a_missing_rate_holds_up_nobody_else(modelling: Modelling, active:
     assert (await modelling.finish(answer))["error"]["code"] == "missing_exchange_rates"
 
 
+async def test_who_was_left_for_want_of_a_rate_is_looked_at_again(modelling: Modelling, active: str) -> None:
+    modelling.service.clock.advance(timedelta(hours=1))
+    at = {"occurred_at": "2026-11-01T11:00:00Z"}
+    await push_in_bulk(modelling, transaction("N-1", customer_id="Abroad", currency="USD", **at))
+    await modelling.drain()
+    assert await modelling.keys_of("Abroad") == []
+    rates = [{"on": "2026-11-01", "from": "USD", "to": "EUR", "rate": "0.9"}]
+    assert (await modelling.client.put("/v1/exchange-rates", json={"rates": rates})).status_code == 200
+    modelling.service.clock.advance(timedelta(hours=1, seconds=1))
+    await modelling.drain()
+    assert await modelling.keys_of("Abroad") == ["new_customers"]
+
+
 async def test_the_worker_keeps_memberships_current_and_outlives_failures(
     modelling: Modelling, active: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,17 +265,8 @@ async def add_version(modelling: Modelling, segmentation_id: str, **edges: list[
     async with modelling.state.database.write() as session:
         version = await repository.version_of(session, UUID(segmentation_id), 1)
         assert version is not None
-        row = (
-            (
-                await session.execute(
-                    select(segmentation_versions).where(
-                        segmentation_versions.c.segmentation_id == UUID(segmentation_id)
-                    )
-                )
-            )
-            .mappings()
-            .one()
-        )
+        same = segmentation_versions.c.segmentation_id == UUID(segmentation_id)
+        row = (await session.execute(select(segmentation_versions).where(same))).mappings().one()
         values = {name: row[name] for name in ("trained_at", "as_of", "features", "params", "evaluation", "profile")}
         assert version.model_id is not None
         document = await modelling.models.open(session, version.model_id)

@@ -240,9 +240,9 @@ async def test_recency_moves_customers_on_the_day_it_does(modelling: Modelling) 
     await modelling.service.push(*shop())
     segmentation_id = await modelling.learn_and_activate()
     await modelling.drain()
-    for step in range(60):
-        modelling.service.clock.advance(timedelta(hours=17))
-        if step % 30 == 0:
+    for step in range(24):
+        modelling.service.clock.advance(timedelta(hours=41))
+        if step % 12 == 0:
             await keep_the_feed_alive(modelling, step)
         await modelling.drain()
         now = modelling.state.clock.now()

@@ -116,7 +116,8 @@ def _text(asked: _Asked, dialect: Dialect, *, by_range: bool, converting: bool) 
 async def _read(session: Session, asked: _Asked, scope: Scope, as_of: datetime) -> FeatureRows:
     """Whole rows of the select."""
     rows = await _run(session, asked, scope, as_of, converting=False)
-    foreign = [row[0] for row in rows if row[asked.unconverted]]
+    unconverted = asked.unconverted
+    foreign = [row[0] for row in rows if row[unconverted]]
     if not foreign:
         return FeatureRows(rows, frozenset())
     again = await _run(session, asked, foreign, as_of, converting=True)
@@ -164,7 +165,8 @@ async def _run(
     connection = await driver(session)
     # The text is that of our own select; whatever callers said is among the parameters. Numbers read faster as bytes.
     async with connection.cursor(binary=True) as cursor:
-        await cursor.execute(text, {**fixed, **parameters(scope, as_of)})
+        named = {} if isinstance(scope, Range) else {"customer_ids": texts(scope)}
+        await cursor.execute(text, {**fixed, **parameters(scope, as_of), **named})
         return await cursor.fetchall()
 
 

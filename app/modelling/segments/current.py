@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -17,6 +17,7 @@ from app.modelling.segments.working import Assigners
 
 BATCHES_AT_ONCE = 500
 PAUSE_SECONDS = 1.0
+RATES_LOOKED_FOR_EVERY = timedelta(hours=1)
 LONGEST_PAUSE_SECONDS = 15.0
 
 log = structlog.get_logger("tessera.memberships")
@@ -49,6 +50,8 @@ async def evaluate_now(
         unrated = await evaluate_known(session, working, customer_ids=some, now=now, reporting=reporting)
         if unrated:
             log.warning("customers left as they are: an exchange rate is missing", customers=len(unrated))
+            # Nothing says when a rate arrives.
+            await due.set_due(session, sorted(unrated), [now + RATES_LOOKED_FOR_EVERY] * len(unrated), whole=False)
 
 
 async def keep_current(
