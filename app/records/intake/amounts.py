@@ -81,4 +81,7 @@ def taken(column: Any, positions: Sequence[int]) -> Any:
     """A column at these positions, in this order."""
     if isinstance(column, np.ndarray):
         return column[np.asarray(positions, np.int64)]
-    return None if column is None else [column[position] for position in positions]
+    if column is None or (column and column.count(column[0]) == len(column)):
+        # One word in every row, as kinds and currencies mostly are, is the same in every order.
+        return column and column[: len(positions)]
+    return [column[position] for position in positions]

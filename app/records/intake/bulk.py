@@ -121,7 +121,8 @@ async def ingest(session: Session, kind: Kind[Row, Columns], body: bytes, *, int
     if known is not None:
         return Outcome(received=known, duplicates=known)
     checked = check(kind, body) if len(body) <= SMALL_BODY else await anyio.to_thread.run_sync(check, kind, body)
-    outcome, privacy = await store(session, kind, checked, intake=intake)
+    with intake.memory.facts.writing():
+        outcome, privacy = await store(session, kind, checked, intake=intake)
     if not outcome.rejected and outcome.received >= REMEMBERED_FROM_ROWS:
         await repository.remember_batch(session, digest, rows=outcome.received, epoch=privacy.epoch)
     return outcome

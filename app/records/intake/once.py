@@ -1,10 +1,10 @@
 """Each fact once: what is new is inserted, what is known is skipped, what contradicts is reported."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from psycopg.errors import UniqueViolation
 from sqlalchemy import Column
@@ -77,7 +77,8 @@ async def add_once(session: Session, shelf: Shelf[C], source: str, columns: C, *
     """
     ids = shelf.ids(columns)
     flawed = {flaw.position for flaw in flaws}
-    order = sorted((position for position in range(len(columns)) if position not in flawed), key=ids.__getitem__)
+    good = [position for position in range(len(columns)) if position not in flawed] if flawed else range(len(columns))
+    order = sorted(good, key=ids.__getitem__)
     fresh, repeated, conflicts = _once(ids, columns, order)
     added = await _add_new(session, shelf, source, columns, order=fresh) if fresh else Added([], 0, [])
     conflicting = [_conflict(position, shelf.identifier.name) for position in conflicts]
@@ -91,7 +92,7 @@ def _conflict(position: int, name: str) -> Flaw:
 
 def _once(ids: Sequence[str], columns: Columns, order: Sequence[int]) -> tuple[list[int], int, list[int]]:
     """First of each identifier, in order; how many repeat it; which contradict it."""
-    if len({ids[position] for position in order}) == len(order):
+    if len(set(map(ids.__getitem__, order))) == len(order):
         return list(order), 0, []
     fresh: list[int] = []
     duplicates, conflicts = 0, []
@@ -169,16 +170,22 @@ def adding(shelf: Shelf[Owned]) -> Callable[..., Awaitable[Added]]:
         secret: bytes,
     ) -> Added:
         """Needs lock_intake. Flaws name positions of the columns given."""
-        named = {customer_id for customer_id in columns.customer_id if customer_id is not None}
-        people = await resolve(session, named, privacy=privacy, memory=memory, secret=secret)
+        people = await resolve(session, _named(columns.customer_id), privacy=privacy, memory=memory, secret=secret)
         columns, flaws = _renamed(people, columns)
         added = await _add_once_or_recall(
             session, shelf, source, columns, flaws=flaws, recall=memory.facts.at(privacy.epoch)
         )
-        owners = {owner for position in added.created if (owner := columns.customer_id[position]) is not None}
-        return replace(added, owners=list(owners))
+        whole = len(added.created) == len(columns)
+        owners = columns.customer_id if whole else map(columns.customer_id.__getitem__, added.created)
+        return replace(added, owners=list(_named(owners)))
 
     return add
+
+
+def _named(customer_ids: Iterable[str | None]) -> set[str]:
+    found = set(customer_ids)
+    found.discard(None)
+    return cast(set[str], found)
 
 
 def storing(shelf: Shelf[Owned]) -> Callable[..., Awaitable[tuple[Outcome, list[Flaw]]]]:
@@ -224,7 +231,8 @@ async def _add_once_or_recall(
         created = rest if len(added.created) == len(rest) else shelf.take(rest, added.created)
         after_commit(session, lambda: recall.remember(where, shelf.ids(created), partial(_contents, shelf, created)))
     found = [replace(flaw, position=unknown[flaw.position]) for flaw in added.flaws]
-    return Added([unknown[place] for place in added.created], added.duplicates + len(known), found)
+    created_at = [unknown[place] for place in added.created] if known else added.created
+    return Added(created_at, added.duplicates + len(known), found)
 
 
 def _contents(shelf: Shelf[C], columns: C, positions: Sequence[int]) -> list[Content]:

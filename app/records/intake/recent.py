@@ -1,12 +1,15 @@
 """Facts this process stored a moment ago: senders that repeat themselves, or each other, are answered from here."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 # Some 40 MB; beyond it the memory starts anew and the database is asked again.
 REMEMBER_AT_MOST = 100_000
+# Writers that come at the same time take turns: after one pair of them, so many more are expected.
+CROWD_LASTS = 32
 
 Content = tuple[Any, ...]
 # The contents of the rows at these positions of a batch.
@@ -18,14 +21,28 @@ class RecentFacts:
     """What is stored under identifiers, by table and source; good for one privacy epoch, never for more.
 
     Facts never change once stored and only merges and erasures take them away, which move the epoch. Batches are kept
-    as they came; an identifier leads to its place in them, counted through from the first to the last.
+    as they came; an identifier leads to its place in them, counted through from the first to the last. writers: how many
+    bulk writes of this process are under way; crowded: for how many more of them it will be worth remembering, because
+    there were several at once. A lone writer is remembered for nobody.
     """
 
     epoch: int = -1
     size: int = 0
+    writers: int = 0
+    crowded: int = 0
     batches: list[Contents] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
     places: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """A bulk write, up to its commit."""
+        self.crowded = CROWD_LASTS if self.writers else self.crowded
+        self.writers += 1
+        try:
+            yield
+        finally:
+            self.writers -= 1
 
     def at(self, epoch: int) -> "Recall":
         return Recall(self, epoch)
@@ -61,8 +78,9 @@ class Recall:
     def remember(self, shelf: tuple[str, str], ids: Sequence[str], contents: Contents) -> None:
         """Rows that were stored; to be called once they are committed."""
         facts = self.facts
-        if self.epoch < facts.epoch:
+        if self.epoch < facts.epoch or not facts.crowded:
             return
+        facts.crowded -= 1
         if self.epoch > facts.epoch or facts.size > REMEMBER_AT_MOST:
             facts.epoch, facts.size, facts.batches, facts.starts, facts.places = self.epoch, 0, [], [], {}
         facts.batches.append(contents)
