@@ -89,6 +89,7 @@ class _Fit:
     params: dict[str, Any]
     preparation: dict[str, Any]
     warnings: list[dict[str, str]]
+    known: Integers
     points: Floats
     mean: Floats
     axes: Floats
@@ -106,7 +107,7 @@ class _Fit:
         mean, axes = principal_axes(transform.points(taken(values, transform.names, some)), params["pca"])
         rows = values if known.size == len(next(iter(values.values()))) else taken(values, transform.names, known)
         points = in_space(rows, transform, mean, axes)
-        return cls(values, request, params, learned.stored, learned.warnings, points, mean, axes)
+        return cls(values, request, params, learned.stored, learned.warnings, known, points, mean, axes)
 
     def fitted(self) -> Fitted:
         sample = self._sample()
@@ -194,7 +195,8 @@ class _Fit:
                 params = {**self.params, "begin": solution.parts["centres"]}
                 solution = SOLVERS["kmeans"][0](self.points, params)(trial.k, self.request.seed)
             model, labels = self._model(solution, trial.k)
-            smallest = float(shares(labels, model["k"]).min(initial=1.0))
+            # Those of whom nothing is known are in no segment, and no reason to find one small.
+            smallest = float(shares(labels[self.known], model["k"]).min(initial=1.0))
             trial.row["smallest_share"] = smallest
             large = smallest >= self.request.min_segment_share and model["k"] == trial.k
             yield _Outcome(trial, solution, model, labels, large)

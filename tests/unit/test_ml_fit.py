@@ -270,3 +270,15 @@ def test_being_unknown_can_be_a_column():
         values, {"f": "number"}, {"scale": "none", "log": False, "winsorise": False, "missing_indicator": True}
     ).stored
     assert Transform.of(stored).points(values).tolist() == [[1, 0], [2, 0], [2, 1], [3, 0]]
+
+
+def test_customers_of_whom_nothing_is_known_do_not_make_segments_small() -> None:
+    rng = np.random.default_rng(3)
+    spend = np.concatenate([rng.normal(centre, 1.0, 40) for centre in (10.0, 50.0, 90.0)])
+    asked = FitRequest("kmeans", {"score": "number"}, k="auto")
+    alone = fit({"score": spend}, asked)
+    among = fit({"score": np.concatenate([spend, np.full(6_000, np.nan)])}, asked)
+    assert alone.k == among.k == 3
+    assert [row["eligible"] for row in among.k_table] == [row["eligible"] for row in alone.k_table]
+    assert among.labels[:120].tolist() == alone.labels.tolist()
+    assert set(among.labels[120:].tolist()) == {-1}
