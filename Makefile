@@ -15,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check bench lock
+.PHONY: help setup demo serve test lint check bench lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -32,11 +32,13 @@ serve: .venv/installed ## Run the service with its own embedded database (ARGS="
 test: .venv/oracles-installed ## Run all tests (ARGS="-k rfm")
 	$(RUN) pytest -n auto --maxprocesses=4 --dist loadfile $(ARGS)
 
-check: .venv/tools-installed ## Format, lint, types, floors and the fast tests: what CI runs first
+lint: .venv/tools-installed ## Format, lint, types and floors: what CI runs first
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
 	$(RUN) mypy
 	.venv/bin/lint-imports
+
+check: lint ## Format, lint, types, floors and the fast tests: before every commit
 	$(RUN) pytest -n auto --maxprocesses=4 --dist loadfile tests/unit tests/contracts app/stats app/ml app/money
 
 bench: .venv/oracles-installed ## Measure, and print ratios against peers in the same run (ARGS="ingest")
