@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -47,12 +46,3 @@ async def find(session: Session, model_id: UUID) -> StoredModel | None:
     query = select(m.model_id, m.kind, m.algorithm, m.format, m.content, m.signature, m.fingerprint)
     row = (await session.execute(query.where(m.model_id == model_id))).one_or_none()
     return None if row is None else StoredModel(*row)
-
-
-async def provenance(session: Session, model_id: UUID) -> dict[str, Any]:
-    """Where a model comes from: libraries, fingerprint, customers, window_from (null: the first fact), window_to, seed."""
-    m = models.c
-    query = select(m.model_id, m.libraries, m.fingerprint, m.customers, m.window_from, m.window_to, m.seed)
-    row = (await session.execute(query.where(m.model_id == model_id))).mappings().one()
-    known: dict[str, datetime | Any] = dict(row)
-    return known

@@ -1,27 +1,28 @@
 """Time alone moves customers too: when each has to be looked at again though nothing happened."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import any_, bindparam, delete, exists, func, select, true, update
 
 from app.db.arrays import texts, timestamps
-from app.db.engine import Session, driver
+from app.db.batch import Parameter, Statement, run
+from app.db.engine import Session
 from app.tables.customers import customers
 from app.tables.events import events
 from app.tables.segments import evaluations_due, feed_state
 from app.tables.transactions import transactions
 
 EPOCH, TICK = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
-_SET_DUE = """
-insert into evaluations_due as d (customer_id, due_at) select * from unnest(%b, %b)
+_SET = Statement("""
+insert into evaluations_due as d (customer_id, due_at) select * from unnest($1, $2)
     on conflict (customer_id) do update set due_at = excluded.due_at where d.due_at <> excluded.due_at
-"""
-_BRING_FORWARD = """
-insert into evaluations_due as d (customer_id, due_at) select * from unnest(%b, %b)
+""")
+_BRING_FORWARD = Statement("""
+insert into evaluations_due as d (customer_id, due_at) select * from unnest($1, $2)
     on conflict (customer_id) do update set due_at = excluded.due_at where d.due_at > excluded.due_at
-"""
-_NEVER = "delete from evaluations_due where customer_id = any(%b)"
+""")
+_NEVER = Statement("delete from evaluations_due where customer_id = any($1)")
 
 # Where no fact is newer than this, the feed is silent, not everybody gone: time alone then moves nobody.
 SILENT_AFTER = timedelta(days=30)
@@ -32,18 +33,25 @@ NOTED_EVERY = timedelta(hours=1)
 async def set_due(
     session: Session, customer_ids: Sequence[str], dues: Sequence[datetime | None], *, whole: bool
 ) -> None:
-    """Say when time alone may move these customers next; null: never.
+    """Say when time alone may move these customers next; null: never. See calls."""
+    if said := list(calls(customer_ids, dues, whole=whole)):
+        await run(session, *said)
+
+
+def calls(
+    customer_ids: Sequence[str], dues: Sequence[datetime | None], *, whole: bool
+) -> Iterator[tuple[Statement, Sequence[Parameter]]]:
+    """What set_due runs, for whoever runs it among other statements.
 
     whole: by everything that is active, so that what was said before is replaced; otherwise the earlier one counts.
     """
-    connection = await driver(session)
-    known = [(each, (due - EPOCH) // TICK) for each, due in zip(customer_ids, dues, strict=True) if due is not None]
+    pairs = list(zip(customer_ids, dues, strict=True))
+    known = [(each, (due - EPOCH) // TICK) for each, due in pairs if due is not None]
     if known:
         ids, micros = zip(*known, strict=True)
-        await connection.execute(_SET_DUE if whole else _BRING_FORWARD, [texts(ids), timestamps(micros)])
-    if whole and len(known) < len(customer_ids):
-        never = [each for each, due in zip(customer_ids, dues, strict=True) if due is None]
-        await connection.execute(_NEVER, [texts(never)])
+        yield _SET if whole else _BRING_FORWARD, [texts(ids), timestamps(micros)]
+    if whole and len(known) < len(pairs):
+        yield _NEVER, [texts([each for each, due in pairs if due is None])]
 
 
 async def take_due(session: Session, *, now: datetime, at_most: int) -> list[str]:

@@ -6,13 +6,13 @@ versions that ask about each other, money without a rate, somebody else at work 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import orjson
 
-from app.db.arrays import doubles, texts, timestamps
+from app.db.arrays import doubles, texts
 from app.db.batch import Parameter, Statement, run
 from app.db.engine import Session
 from app.modelling.features import repository as features
@@ -75,12 +75,6 @@ insert into membership_changes (customer_id, segmentation_id, version, left_segm
 select customer_id, segmentation_id::uuid, version::int, left_segment_id::uuid, entered_segment_id::uuid, $1::timestamptz
   from unnest($2, $3, $4, $5, $6) as given (customer_id, segmentation_id, version, left_segment_id, entered_segment_id)
 """)
-_SET_DUE = Statement("""
-insert into evaluations_due (customer_id, due_at) select * from unnest($1, $2)
-    on conflict (customer_id) do update set due_at = excluded.due_at
-""")
-_NEVER_DUE = Statement("delete from evaluations_due where customer_id = any($1)")
-
 # A customer in a segmentation.
 Place = tuple[str, UUID]
 Call = tuple[Statement, Sequence[Parameter]]
@@ -121,7 +115,7 @@ class Settler:
             await due.note_facts(session, customer_ids, now=now)
         found = self._assigned(read)
         changes = _changes(standing, found, now=now, announcing=has_receivers)
-        await run(session, *changes, *_dues([row[0] for row in read.rows], read.next_changes))
+        await run(session, *changes, *due.calls([row[0] for row in read.rows], read.next_changes, whole=True))
         return True
 
     def _is_plain(self) -> bool:
@@ -234,16 +228,3 @@ def _announced(
         versions = texts([str(version) for _, version, *_ in moved])
         sides = [texts([None if one[side] is None else str(one[side]) for one in moved]) for side in (2, 3)]
         yield _ANNOUNCE, [now, customers, segmentations, versions, *sides]
-
-
-def _dues(customer_ids: Sequence[str], dues: Sequence[datetime | None]) -> Iterator[Call]:
-    """What says when time alone moves these customers next; null: never."""
-    epoch, tick = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
-    pairs = list(zip(customer_ids, dues, strict=True))
-    known = [(each, (at - epoch) // tick) for each, at in pairs if at is not None]
-    never = [each for each, at in pairs if at is None]
-    if known:
-        ids, micros = zip(*known, strict=True)
-        yield _SET_DUE, [texts(ids), timestamps(micros)]
-    if never:
-        yield _NEVER_DUE, [texts(never)]
