@@ -142,6 +142,11 @@ class SegmentNotFound(NotFound):
     title = "There is no such segment"
 
 
+class PredictiveModelNotFound(NotFound):
+    code = "model_not_found"
+    title = "There is no such model"
+
+
 class RejectionNotFound(NotFound):
     code = "rejection_not_found"
     title = "There is no such rejection"
@@ -165,6 +170,11 @@ class Conflict(TesseraError):
 class NotReady(Conflict):
     code = "not_ready"
     title = "Something else has to happen first"
+
+
+class NoActiveModel(Conflict):
+    code = "no_active_model"
+    title = "No model of this kind is active"
 
 
 class ModelTampered(Conflict):

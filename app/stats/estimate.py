@@ -12,6 +12,13 @@ Reason = Literal[
     "not_converged",
     "baseline_missing",
     "no_active_model",
+    "no_repeat_purchases",
+    "everyone_active",
+    "one_class",
+    "too_few_positives",
+    "horizon_exceeds_history",
+    "no_positive_spend",
+    "singular",
 ]
 
 

@@ -1,12 +1,14 @@
 """Every table of the service: one file per domain, no relationships, joins are written in queries."""
 
 from app.tables import (
+    campaigns,
     customers,
     events,
     intake,
     jobs,
     money,
     operations,
+    predictions,
     privacy,
     registry,
     segments,
@@ -16,6 +18,7 @@ from app.tables import (
 from app.tables.metadata import metadata
 
 __all__ = [
+    "campaigns",
     "customers",
     "events",
     "intake",
@@ -23,6 +26,7 @@ __all__ = [
     "metadata",
     "money",
     "operations",
+    "predictions",
     "privacy",
     "registry",
     "segments",

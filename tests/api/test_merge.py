@@ -48,7 +48,7 @@ async def test_a_merge_moves_facts_and_says_what_it_moved(service: Service) -> N
         "merged_from": "a",
         "merged_at": "2026-11-01T12:00:00Z",
         "moved": {"transactions": 2, "events": 1, "segment_exceptions": 0},
-        "removed": {"memberships": 1, "evaluations_due": 0},
+        "removed": {"memberships": 1, "evaluations_due": 0, "churn_scores": 0, "clv_scores": 0},
     }
     for table in ("transactions", "events", "memberships", "customers"):
         assert await fetch(service, f"select distinct customer_id from {table}") == [("b",)]

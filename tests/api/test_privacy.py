@@ -23,7 +23,15 @@ pytestmark = pytest.mark.anyio
 # An identifier that stands nowhere by accident, and whose spelling in JSON, URLs and arrays differs.
 PERSON = 'Zoë "Q" 7'
 NAMES = {"customer_id", "customer_ids", "alias"}
-MODELLING = ("past_attributes", "segment_exceptions", "evaluations_due", "membership_changes", "webhook_deliveries")
+MODELLING = (
+    "past_attributes",
+    "segment_exceptions",
+    "evaluations_due",
+    "membership_changes",
+    "webhook_deliveries",
+    "churn_scores",
+    "clv_scores",
+)
 
 
 @asynccontextmanager
@@ -100,6 +108,38 @@ async def make_known_everywhere(service: Service, person: str) -> None:
             '{"customers": ["' + each.replace('"', '\\"') + '"]}',
         )
         await make_known_to_modelling(service, each)
+        await make_predicted_and_assigned(service, each)
+
+
+async def make_predicted_and_assigned(service: Service, person: str) -> None:
+    """What models say of this customer, and the arm of a campaign."""
+    modelled = (
+        "with a as (insert into predictive_models (kind, status, algorithm, as_of)"
+        " values (%s, 'training', 'any', now()) returning model_id)"
+    )
+    await execute(
+        service,
+        modelled + " insert into churn_scores (model_id, customer_id, churn_probability, scored_at)"
+        " select model_id, %s, 0.5, now() from a",
+        "churn",
+        person,
+    )
+    await execute(
+        service,
+        modelled + " insert into clv_scores (model_id, customer_id, p_alive, expected_purchases, scored_at)"
+        " select model_id, %s, 0.5, 1, now() from a",
+        "clv",
+        person,
+    )
+    await execute(
+        service,
+        "with a as (insert into campaigns (campaign_id, name, objective, starts_at, ends_at, holdout_share)"
+        " values (%s, 'Spring', 'revenue', now(), now() + interval '1 day', 0.1) returning campaign_id)"
+        " insert into campaign_assignments (campaign_id, customer_id, arm, assigned_at)"
+        " select campaign_id, %s, 'holdout', now() from a",
+        person.encode().hex()[:6],
+        person,
+    )
 
 
 async def make_known_to_modelling(service: Service, person: str) -> None:
@@ -158,8 +198,14 @@ def test_free_bytes_and_documents_are_planned_or_excused_by_name() -> None:
     assert free == {
         "api_keys.hash",
         "audit_log.details",
+        "campaigns.excluded_segment_ids",
+        "campaigns.frequency_cap",
+        "campaigns.metrics",
+        "campaigns.variants",
         "erasure_receipts.kept_anonymous",
         "erasure_receipts.removed",
+        "initiatives.declared",
+        "initiatives.target",
         "job_uploads.content",
         "jobs.arguments",
         "jobs.checkpoint",
@@ -169,6 +215,9 @@ def test_free_bytes_and_documents_are_planned_or_excused_by_name() -> None:
         "models.content",
         "models.libraries",
         "models.signature",
+        "predictive_models.evaluation",
+        "predictive_models.monitoring",
+        "predictive_models.request",
         "segmentation_versions.evaluation",
         "segmentation_versions.features",
         "segmentation_versions.matching",
@@ -216,6 +265,7 @@ async def test_an_export_holds_what_every_table_knows_of_the_customer_and_of_nob
         "events": 1,
         "memberships": 1,
         **dict.fromkeys(MODELLING, 1),
+        "campaign_assignments": 1,
         "rejections": 3,
         # The pushes of the customer and of the old name, the merge; small pushes of facts are evaluated as they come.
         "dirty_customers": 3,
@@ -264,7 +314,8 @@ async def test_erasure_leaves_no_trace_of_the_customer_in_any_table(service: Ser
         "dirty_customers": 3,
         "idempotency_keys": 1,
     }
-    assert receipt["kept_anonymous"] == {"transaction_items": 2, "transactions": 2, "events": 1}
+    kept = {"transaction_items": 2, "transactions": 2, "events": 1, "campaign_assignments": 1}
+    assert receipt["kept_anonymous"] == kept
 
 
 async def test_erasure_leaves_everybody_else_and_the_totals_as_they_were(service: Service) -> None:

@@ -10,10 +10,12 @@ import orjson
 from sqlalchemy import ARRAY, Column, ColumnElement, LargeBinary, Table, Text, and_, any_, bindparam, exists, func, or_
 
 from app.tables import metadata
+from app.tables.campaigns import campaign_assignments
 from app.tables.customers import customer_aliases, customers, past_attributes
 from app.tables.events import events
 from app.tables.intake import dirty_customers, rejections
 from app.tables.operations import idempotency_keys
+from app.tables.predictions import churn_scores, clv_scores
 from app.tables.segments import evaluations_due, membership_changes, memberships, segment_exceptions
 from app.tables.transactions import transaction_items, transactions
 from app.tables.webhooks import webhook_deliveries
@@ -181,6 +183,20 @@ PLANS: tuple[Plan, ...] = (
         "when one name alone is due; the survivor is evaluated anew",
     ),
     Plan(
+        churn_scores,
+        _named_in(churn_scores.c.customer_id),
+        AtErase.REMOVE,
+        AtMerge.REMOVE,
+        "predicted from what one name alone had done; the survivor is scored anew",
+    ),
+    Plan(
+        clv_scores,
+        _named_in(clv_scores.c.customer_id),
+        AtErase.REMOVE,
+        AtMerge.REMOVE,
+        "predicted from what one name alone had done; the survivor is scored anew",
+    ),
+    Plan(
         membership_changes,
         _named_in(membership_changes.c.customer_id),
         AtErase.REMOVE,
@@ -194,6 +210,15 @@ PLANS: tuple[Plan, ...] = (
         AtMerge.STAY,
         "told, or to be told, under the name of that time; the receiver and its troubles are not the customer's data",
         exported=("message_id", "event", "customer_id", "payload", "status", "created_at", "delivered_at"),
+    ),
+    Plan(
+        campaign_assignments,
+        _named_in(campaign_assignments.c.customer_id),
+        AtErase.ANONYMOUS,
+        AtMerge.STAY,
+        "how many were assigned stays known; which arm a name was in was decided under that name, and results follow it",
+        cleared={"customer_id": None},
+        exported=("campaign_id", "customer_id", "arm", "assigned_at", "exposed_at"),
     ),
     Plan(
         rejections,
@@ -224,13 +249,19 @@ PLANS: tuple[Plan, ...] = (
 KNOWS_NOBODY: Mapping[str, str] = {
     "api_keys": "callers, not customers",
     "audit_log": "a customer in it is a keyed hash, which proves the erasure and names nobody",
+    "campaigns": "what was planned, for whom by kind and not by name",
+    "clv_equity": "sums over many",
     "costs": "what was spent, on nobody in particular",
     "erasure_receipts": "counts by table",
     "exchange_rates": "currencies",
     "job_uploads": "raw files, dropped when their job ends; rows of the erased are refused when they are read",
     "jobs": "settings, counts and ids of our own; rows of a file that were refused are kept under rejections",
     "known_batches": "digests of whole bodies",
+    "model_activations": "when which model served",
+    "global_holdouts": "shares and times",
+    "initiatives": "what was intended",
     "models": "what was learned from many: centres, splits and figures, no row of anybody",
+    "predictive_models": "how a model was asked for, and figures over everybody",
     "privacy_state": "one number",
     "feed_state": "one instant, to the hour",
     "segmentation_versions": "rules and figures over everybody",
