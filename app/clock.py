@@ -103,11 +103,6 @@ def start_of_day(day: date, zone: tzinfo) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 
-def day_bounds(day: date, zone: tzinfo) -> tuple[datetime, datetime]:
-    """Give [start, end) of the day in the zone as UTC instants: 23 to 25 hours, none where the zone skipped the day."""
-    return start_of_day(day, zone), start_of_day(day + timedelta(days=1), zone)
-
-
 @dataclass(frozen=True, slots=True)
 class Window:
     """The half-open time range [start, end) in UTC: never empty, never reversed."""

@@ -46,11 +46,16 @@ def bigints(values: npt.ArrayLike, nulls: npt.NDArray[np.bool_] | None = None) -
 
 def doubles(values: npt.ArrayLike) -> BinaryArray:
     """float8[]"""
+    if isinstance(values, list) and 0 < len(values) <= FEW:
+        return _few_of_eight_bytes(_FLOAT8, _FLOAT8_ARRAY, values, "d")
     return _array(copy.double(values), _FLOAT8, _FLOAT8_ARRAY)
 
 
 def timestamps(micros_since_1970: npt.ArrayLike) -> BinaryArray:
     """timestamptz[]"""
+    if isinstance(micros_since_1970, list | tuple) and 0 < len(micros_since_1970) <= FEW:
+        since_2000 = [micros - copy.POSTGRES_EPOCH_MICROS for micros in micros_since_1970]
+        return _few_of_eight_bytes(_TIMESTAMPTZ, _TIMESTAMPTZ_ARRAY, since_2000, "q")
     return _array(copy.timestamptz(micros_since_1970), _TIMESTAMPTZ, _TIMESTAMPTZ_ARRAY)
 
 
@@ -60,6 +65,12 @@ def _few(values: Sequence[bytes | None]) -> BinaryArray:
     for value in values:
         parts += [_NULL] if value is None else [len(value).to_bytes(4, "big"), value]
     return BinaryArray(_TEXT_ARRAY, b"".join(parts))
+
+
+def _few_of_eight_bytes(element: int, oid: int, values: Sequence[float], code: str) -> BinaryArray:
+    """The same for numbers without nulls."""
+    parts = [part for value in values for part in (8, value)]
+    return BinaryArray(oid, struct.pack(f">iiIii{len(values) * ('i' + code)}", 1, 0, element, len(values), 1, *parts))
 
 
 def _array(field: copy.Field, element: int, oid: int) -> BinaryArray:

@@ -15,7 +15,7 @@ from psycopg.waiting import Ready, Wait
 from app.db.arrays import BinaryArray
 from app.db.engine import PREPARED, Session, driver
 
-Parameter = str | int | datetime | timedelta | BinaryArray | None
+Parameter = str | int | float | datetime | timedelta | BinaryArray | None
 Rows = list[tuple[Any, ...]]
 
 _ORDINARY = (None, psycopg.IsolationLevel.READ_COMMITTED)
@@ -34,7 +34,10 @@ class Statement:
     text: str
 
 
-async def run(session: Session, *calls: tuple[Statement, Sequence[Parameter]]) -> list[Rows]:
+Call = tuple[Statement, Sequence[Parameter]]
+
+
+async def run(session: Session, *calls: Call) -> list[Rows]:
     """Run statements one after the other, each seeing what those before it did, and give the rows of each.
 
     They are sent together: none can depend on what another answers. If one fails, those after it are not run.
@@ -55,9 +58,9 @@ async def run(session: Session, *calls: tuple[Statement, Sequence[Parameter]]) -
             skipped = int(opens)
             for statement, parameters in calls:
                 if statement not in prepared and statement not in fresh:
-                    fresh[statement] = _prepare(pgconn, statement, parameters)
+                    fresh[statement] = prepare(pgconn, statement, parameters)
             for statement, parameters in calls:
-                _send(pgconn, prepared.get(statement) or fresh[statement], parameters)
+                send(pgconn, prepared.get(statement) or fresh[statement], parameters)
             pgconn.pipeline_sync()
             results = await connection.wait(_exchange(pgconn))
         finally:
@@ -71,7 +74,7 @@ async def run(session: Session, *calls: tuple[Statement, Sequence[Parameter]]) -
     return [_rows(connection, result) for result in results[skipped + len(fresh) :]]
 
 
-def _prepare(pgconn: pq.abc.PGconn, statement: Statement, parameters: Sequence[Parameter]) -> bytes:
+def prepare(pgconn: pq.abc.PGconn, statement: Statement, parameters: Sequence[Parameter]) -> bytes:
     name = b"tessera_%d" % next(_numbers)
     pgconn.send_prepare(name, statement.text.encode(), [_type(each) for each in parameters])
     return name
@@ -86,20 +89,27 @@ def _type(parameter: Parameter) -> int:
     return _INTERVAL if isinstance(parameter, timedelta) else 0
 
 
-def _send(pgconn: pq.abc.PGconn, name: bytes, parameters: Sequence[Parameter]) -> None:
-    values = [_encoded(each) for each in parameters]
-    formats = [int(isinstance(each, BinaryArray)) for each in parameters]
+def send(pgconn: pq.abc.PGconn, name: bytes, parameters: Sequence[Parameter]) -> None:
+    values: list[bytes | None] = []
+    formats = []
+    for each in parameters:
+        if isinstance(each, BinaryArray):
+            values.append(each.content)
+            formats.append(pq.Format.BINARY)
+        else:
+            values.append(None if each is None else _encoded(each))
+            formats.append(pq.Format.TEXT)
     pgconn.send_query_prepared(name, values, formats, pq.Format.BINARY)
 
 
-def _encoded(parameter: Parameter) -> bytes | None:
-    if isinstance(parameter, BinaryArray):
-        return parameter.content
+def _encoded(parameter: str | float | datetime | timedelta) -> bytes:
+    if isinstance(parameter, str):
+        return parameter.encode()
     if isinstance(parameter, datetime):
         return parameter.isoformat().encode()
     if isinstance(parameter, timedelta):
         return b"%d days %d seconds %d microseconds" % (parameter.days, parameter.seconds, parameter.microseconds)
-    return None if parameter is None else str(parameter).encode()
+    return str(parameter).encode()
 
 
 def _exchange(pgconn: pq.abc.PGconn) -> Generator[Wait, Ready | int, list[pq.abc.PGresult]]:

@@ -1,12 +1,12 @@
-"""The only place that opens, commits and rolls back transactions."""
+"""The only place that opens, commits and rolls back transactions, but for those that `express` sends in one piece."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import cast
+from typing import Any, cast
 
 import orjson
 import psycopg
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 # A session is a connection inside one open transaction.
@@ -23,6 +23,13 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int, statement_timeout_seconds: float, application: str) -> None:
         self.url = url
+        connect_args = {
+            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "application_name": application,
+            # UTC so that text forms and date arithmetic never depend on the server's zone.
+            "options": f"-c statement_timeout={int(statement_timeout_seconds * 1000)} -c timezone=UTC",
+            "prepare_threshold": 1,
+        }
         self.engine: AsyncEngine = create_async_engine(
             url,
             pool_size=pool_size,
@@ -30,14 +37,9 @@ class Database:
             pool_timeout=POOL_WAIT_SECONDS,
             # Of a number beyond 64 bits, as jsonb spells out 1e33, this makes a double, which can be answered.
             json_deserializer=orjson.loads,
-            connect_args={
-                "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-                "application_name": application,
-                # UTC so that text forms and date arithmetic never depend on the server's zone.
-                "options": f"-c statement_timeout={int(statement_timeout_seconds * 1000)} -c timezone=UTC",
-                "prepare_threshold": 1,
-            },
+            connect_args=connect_args,
         )
+        self._connect_args: dict[str, Any] = connect_args
         # psycopg has the server forget what is prepared whenever a transaction is rolled back.
         for undone in ("rollback", "rollback_savepoint"):
             event.listen(self.engine.sync_engine, undone, _forget_prepared)
@@ -59,6 +61,14 @@ class Database:
         """One snapshot; PostgreSQL itself refuses writes in it."""
         async with self._reader.connect() as connection, connection.begin():
             yield connection
+
+    async def connect_beside(self, *, name: str, settings: str) -> psycopg.AsyncConnection:
+        """A connection that is none of the pool's, with more settings, by another name in the server's eyes."""
+        _, named = self.engine.dialect.create_connect_args(make_url(self.url))
+        given = {**named, **self._connect_args}
+        given["application_name"] = f"{given['application_name']}: {name}"
+        given["options"] = f"{given['options']} {settings}"
+        return await psycopg.AsyncConnection.connect(**given, autocommit=True)
 
     async def close(self) -> None:
         await self.engine.dispose()

@@ -55,34 +55,41 @@ def grow(
     Breiman, L., Friedman, J. H., Olshen, R. A. and Stone, C. J. (1984). Classification and Regression Trees, ch. 4.
     """
     customers_in(values, list(kinds))
+    chosen = _labelled(labels, seed)
+    sample, k = taken(values, list(kinds), chosen), int(labels.max()) + 1
+    learned = learn(sample, kinds, IN_OWN_UNITS)
+    rows, _ = Transform.of(learned.stored).columns(sample, 0, chosen.size)
+    model = {
+        "algorithm": "decision_tree",
+        "k": k,
+        "features": [{"name": name, "kind": kind} for name, kind in kinds.items()],
+        "preparation": learned.stored,
+        "components": None,
+        "parts": _arrays(_fitted(rows, labels[chosen], params, seed), rows, k),
+    }
+    return model, learned.warnings
+
+
+def _labelled(labels: Integers, seed: int) -> Integers:
+    """Positions of customers whose label is known, a sample of them where they are many."""
     chosen = np.flatnonzero(labels >= 0)
     if chosen.size < 2:
         raise TooFewCustomers("a tree learns from customers whose label is known, and needs at least two")
     if chosen.size > MOST_GROWN_FROM:
         chosen = np.sort(np.random.default_rng(seed).choice(chosen, size=MOST_GROWN_FROM, replace=False))
-    sample, wanted = taken(values, list(kinds), chosen), labels[chosen]
-    learned = learn(sample, kinds, IN_OWN_UNITS)
-    rows, _ = Transform.of(learned.stored).columns(sample, 0, chosen.size)
-    least = max(1, math.ceil(float(params["min_leaf_share"]) * chosen.size))
+    return chosen
+
+
+def _fitted(rows: Floats, wanted: Integers, params: Mapping[str, Any], seed: int) -> Any:
     classifier = classifier_of(
         max_depth=params["max_depth"],
-        min_samples_leaf=least,
+        min_samples_leaf=max(1, math.ceil(float(params["min_leaf_share"]) * wanted.size)),
         max_leaf_nodes=params.get("max_leaves"),
         random_state=seed % 2**32,
     )
     with repeatable():
         classifier.fit(rows.T.astype(np.float32), wanted)
-    parts = _arrays(classifier, rows, int(labels.max()) + 1)
-    features = [{"name": name, "kind": kind} for name, kind in kinds.items()]
-    model = {
-        "algorithm": "decision_tree",
-        "k": int(labels.max()) + 1,
-        "features": features,
-        "preparation": learned.stored,
-        "components": None,
-        "parts": parts,
-    }
-    return model, learned.warnings
+    return classifier
 
 
 def _arrays(classifier: Any, rows: Floats, k: int) -> dict[str, Any]:

@@ -63,20 +63,26 @@ def mean_interval(
     """
     check_count(n)
     check_level(level)
+    spread = _spread(n, total, sum_of_squares)
+    if n == 0:
+        return Undetermined("zero_denominator", n=0)
+    value = float(_exact(total) / n)
+    if spread == 0:
+        reason: Reason = "too_few" if n == 1 else "zero_variance"
+        return Estimate(value, None, None, level, "student_t", n, reason)
+    half_width = float(stdtrit(n - 1, (1 + level) / 2)) * math.sqrt(spread / (n * n * (n - 1)))
+    return Estimate(value, value - half_width, value + half_width, level, "student_t", n)
+
+
+def _spread(n: int, total: int | Fraction, sum_of_squares: int | Fraction) -> Fraction:
+    """n times the sum of squared deviations from the mean, exactly; refuses what no n real numbers add up to."""
     exact_total, exact_squares = _exact(total), _exact(sum_of_squares)
     spread = n * exact_squares - exact_total**2
     if spread < 0 or (n == 0 and exact_squares != 0):
         raise StatsError(f"no {n} numbers have the sum {total} and the sum of squares {sum_of_squares}")
-    if n == 0:
-        return Undetermined("zero_denominator", n=0)
-    value = float(exact_total / n)
-    if spread == 0:
-        reason: Reason = "too_few" if n == 1 else "zero_variance"
-        return Estimate(value, None, None, level, "student_t", n, reason)
-    if n == 1:
+    if n == 1 and spread != 0:
         raise StatsError(f"the square of {total} is not {sum_of_squares}")
-    half_width = float(stdtrit(n - 1, (1 + level) / 2)) * math.sqrt(spread / (n * n * (n - 1)))
-    return Estimate(value, value - half_width, value + half_width, level, "student_t", n)
+    return spread
 
 
 def _exact(number: int | Fraction) -> Fraction:

@@ -12,6 +12,12 @@ def json_bytes(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
 
 
+# What OpenAPI says of the other answer that `tagged` may give.
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "The caller has this version already (`If-None-Match`)."}
+}
+
+
 class JSONAnswer(Response):
     """A JSON answer by the one encoder."""
 

@@ -5,7 +5,9 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 import orjson
 from fastapi import Query
@@ -45,6 +47,11 @@ def read_cursor(secret: bytes, listing: str, cursor: str | None) -> list[Any] | 
         raise BadCursor()
     position: list[Any] = orjson.loads(payload)
     return position
+
+
+def created_before(position: Sequence[Any] | None) -> tuple[datetime, UUID] | None:
+    """The position in a list that is newest first, by (created_at, id)."""
+    return None if position is None else (datetime.fromisoformat(position[0]), UUID(position[1]))
 
 
 def page(

@@ -110,7 +110,7 @@ async def test_any_name_of_an_attribute_can_be_used(database: Database, name: st
     await store(database, {name: 7, "other": 8})
     assert await read(database, name, "number") == [7.0]
     async with database.read() as session:
-        [found] = await resolving.resolve_attributes(session, [f"attributes.{name}"], as_of=AS_OF)
+        [found] = await resolving.resolve_features(session, [f"attributes.{name}"], as_of=AS_OF)
     assert (found.name, found.dtype) == (f"attributes.{name}", "number")
 
 
@@ -207,9 +207,6 @@ async def test_what_nobody_has_is_refused_with_its_place(database: Database) -> 
     # Nobody had it before it was told.
     with pytest.raises(UnknownFeature):
         await resolve(database, "attributes.age", as_of=AS_OF - timedelta(days=1))
-    async with database.read() as session:
-        with pytest.raises(UnknownFeature):
-            await resolving.resolve_attributes(session, ["total_spend"], as_of=AS_OF)
 
 
 async def test_a_persisted_feature_of_no_type_is_refused() -> None:

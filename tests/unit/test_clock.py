@@ -14,11 +14,11 @@ from app.clock import (
     InvalidInstant,
     SystemClock,
     Window,
-    day_bounds,
     format_instant,
     parse_day,
     parse_instant,
     parse_window,
+    start_of_day,
 )
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -209,14 +209,14 @@ def test_what_is_no_usable_day_is_refused_with_its_code(text, code):
     ],
 )
 def test_a_day_lasts_from_its_first_instant_in_the_zone_to_the_first_of_the_next(zone, day, start, hours):
-    assert day_bounds(day, ZoneInfo(zone)) == (start, start + timedelta(hours=hours))
+    assert start_of_day(day, ZoneInfo(zone)) == start
+    assert start_of_day(day + timedelta(days=1), ZoneInfo(zone)) == start + timedelta(hours=hours)
 
 
 @given(st.dates(date(1970, 1, 2), date(2037, 12, 30)), st.sampled_from(ZONES))
 def test_every_instant_lies_in_exactly_one_day_of_the_zone(day, name):
     zone = ZoneInfo(name)
-    start, end = day_bounds(day, zone)
-    assert end == day_bounds(day + timedelta(days=1), zone)[0]
+    start, end = start_of_day(day, zone), start_of_day(day + timedelta(days=1), zone)
     if start < end:
         tick = timedelta(microseconds=1)
         assert start.astimezone(zone).date() == (end - tick).astimezone(zone).date() == day

@@ -1,7 +1,6 @@
 """Webhooks over HTTP."""
 
-from datetime import datetime
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 from uuid import UUID
 
 from fastapi import Depends, Query, Request, Response
@@ -20,20 +19,16 @@ from app.activation.webhooks.schemas import (
     ReplayIn,
     Status,
 )
-from app.web.answers import JSONAnswer, json_bytes, tagged
+from app.web.answers import NOT_MODIFIED, JSONAnswer, json_bytes, tagged
 from app.web.auth import Require
 from app.web.idempotency import Idempotent
-from app.web.paging import DEFAULT_LIMIT, CursorText, Limit, page, read_cursor
+from app.web.paging import DEFAULT_LIMIT, CursorText, Limit, created_before, page, read_cursor
 from app.web.problems import declared
 from app.web.routing import router_for
 from app.web.sessions import ReadSession, WriteSession
 from app.web.state import state_of
 
 router = router_for("/v1/webhooks", tag="Webhooks")
-
-NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
-    304: {"description": "The caller has this version already (`If-None-Match`)."}
-}
 
 
 def guard_of(request: Request) -> Guard:
@@ -79,8 +74,7 @@ async def list_webhooks(
 ) -> Response:
     """Newest first, each with what still waits to be delivered to it."""
     secret = state_of(request).secret
-    position = read_cursor(secret, "webhooks", cursor)
-    after = (datetime.fromisoformat(position[0]), UUID(position[1])) if position else None
+    after = created_before(read_cursor(secret, "webhooks", cursor))
     rows = await repository.page(session, limit=limit, after=after)
     return JSONAnswer(page(rows, limit=limit, secret=secret, listing="webhooks", key=("created_at", "endpoint_id")))
 

@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from app.db.embedded.access import RULES, rules
 from app.db.embedded.errors import (
     AccountRefused,
     BinariesMissing,
@@ -17,7 +18,7 @@ from app.db.embedded.errors import (
     StartTimedOut,
     VersionMismatch,
 )
-from app.db.embedded.home import PASSWORDS, ROLE, SUPERUSER, Home
+from app.db.embedded.home import PASSWORDS, SUPERUSER, Home
 from app.db.embedded.launch import CANNOT_RUN
 from app.db.embedded.program import Program, close_fd
 
@@ -98,9 +99,9 @@ def _fill(stage: Path, *, home: Home, bin_dir: Path, deadline: float, sync: bool
     durable = ("--data-checksums", "--no-instructions", *(() if sync else ("--no-sync",)))
     argv = [str(bin_dir / "initdb"), "-D", str(stage / "data"), *LOCALE, *access, *durable]
     run_to_end(argv, home=home, folder=stage, deadline=deadline)
-    (stage / "data/pg_hba.conf").write_text(f"local all {SUPERUSER},{ROLE} scram-sha-256\n")
+    (stage / "data" / RULES).write_text(rules())
     passwords.rename(stage / "data" / PASSWORDS)
-    _flush(stage / "data/pg_hba.conf", stage / "data" / PASSWORDS, stage / "data")
+    _flush(stage / "data" / RULES, stage / "data" / PASSWORDS, stage / "data")
 
 
 def run_to_end(argv: list[str], *, home: Home, folder: Path, deadline: float) -> None:

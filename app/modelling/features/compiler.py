@@ -12,7 +12,6 @@ from sqlalchemy import (
     FromClause,
     Select,
     Subquery,
-    Table,
     cast,
     false,
     func,
@@ -103,7 +102,10 @@ def feature_select(
         (false() if paid is None else func.coalesce(paid.c[UNCONVERTED], false())).label(UNCONVERTED),
     ]
     if with_next_change:
-        columns.append(_next_change(features, derived, groups, held).label("next_change_at"))
+        ahead = _ahead(features, derived, by_range=by_range)
+        for each in ahead:
+            joined = joined.outerjoin(each, each.c.customer_id == customers.c.customer_id)
+        columns.append(_next_change(features, derived, groups, held, ahead).label("next_change_at"))
     return (
         select(customers.c.customer_id, *columns)
         .select_from(joined)
@@ -129,7 +131,7 @@ def _value(feature: Feature, groups: Groups, held: Values) -> ColumnElement[Any]
 
 
 def _next_change(
-    features: Sequence[Feature], derived: Sequence[Derived], groups: Groups, held: Values
+    features: Sequence[Feature], derived: Sequence[Derived], groups: Groups, held: Values, ahead: Sequence[Subquery]
 ) -> ColumnElement[Any]:
     """The least of everything that is due: by time alone, or because a fact of the future comes to pass."""
     changes: list[ColumnElement[Any]] = [each.c[CHANGES_AT] for each in groups.values() if CHANGES_AT in each.c]
@@ -137,23 +139,31 @@ def _next_change(
     changes += [
         feature.changes_at(held[feature.name]) for feature in features if feature.name in held and feature.changes_at
     ]
-    sources = {feature.source for feature in features}
     # What derived columns read is theirs to know; it may be anything.
     if held or derived:
         changes.append(next_holding(AS_OF))
-    if sources & {"transactions", "items"} or derived:
-        changes.append(_comes_to_pass(transactions))
-    if "events" in sources or derived:
-        changes.append(_comes_to_pass(events))
+    # A fact is in the past an instant after it happened.
+    changes += [each.c.first + TICK for each in ahead]
     return func.least(*changes) if changes else cast(null(), DateTime(timezone=True))
 
 
-def _comes_to_pass(facts: Table) -> ColumnElement[Any]:
-    """When the first fact at or after as_of is in the past."""
-    first = select(func.min(facts.c.occurred_at)).where(
-        facts.c.customer_id == customers.c.customer_id, facts.c.occurred_at >= AS_OF
-    )
-    return first.correlate(customers).scalar_subquery() + TICK
+def _ahead(features: Sequence[Feature], derived: Sequence[Derived], *, by_range: bool) -> list[Subquery]:
+    """For each kind of fact that is read: one row per customer of the scope with facts at or after as_of, the first."""
+    sources = {feature.source for feature in features}
+    read = []
+    if sources & {"transactions", "items"} or derived:
+        read.append(transactions)
+    if "events" in sources or derived:
+        read.append(events)
+    return [
+        # Together for all of the scope: asking customer by customer costs more.
+        select(facts.c.customer_id, func.min(facts.c.occurred_at).label("first"))
+        .where(facts.c.customer_id.is_not(None), within(facts.c.customer_id, by_range=by_range))
+        .where(facts.c.occurred_at >= AS_OF)
+        .group_by(facts.c.customer_id)
+        .subquery(f"{facts.name}_ahead")
+        for facts in read
+    ]
 
 
 def missing_rates(reporting: Reporting, *, by_range: bool) -> Select[Any]:

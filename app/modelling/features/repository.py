@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ARRAY, BindParameter, Dialect, Text, any_, bindparam, func, select
 
 from app.db.arrays import texts
-from app.db.batch import Parameter, Statement
+from app.db.batch import Call, Parameter, Statement
 from app.db.engine import Session, driver
 from app.errors import FieldError, MissingRates
 from app.modelling.features.compiler import (
@@ -126,28 +126,28 @@ async def _read(session: Session, asked: _Asked, scope: Scope, as_of: datetime) 
     return FeatureRows([converted.get(row[0], row) for row in rows], unrated)
 
 
-def small_read(
-    dialect: Dialect,
-    features: tuple[Feature, ...],
-    derived: tuple[Derived, ...],
-    reporting: Reporting,
-    *,
-    customer_ids: Sequence[str],
-    as_of: datetime,
-) -> tuple[Statement, list[Parameter]]:
+@dataclass(frozen=True, slots=True)
+class SmallRead:
     """read_with_next_change of customers by name, to be run among other statements; amounts as they are.
 
     Its rows end with whether amounts in another currency are among them, and with the next change.
     """
-    asked = _Asked(features, derived, reporting, with_next_change=True)
-    statement, order, fixed = _numbered(asked, dialect)
-    varying: dict[str, Parameter] = {"as_of": as_of, "customer_ids": texts(customer_ids)}
-    return statement, [varying[name] if name in varying else fixed[name] for name in order]
+
+    statement: Statement
+    names: tuple[str, ...]
+    fixed: Mapping[str, Any]
+
+    def of(self, customer_ids: Sequence[str], *, as_of: datetime) -> Call:
+        varying: dict[str, Parameter] = {**self.fixed, "as_of": as_of, "customer_ids": texts(customer_ids)}
+        return self.statement, [varying[name] for name in self.names]
 
 
 @lru_cache(maxsize=256)
-def _numbered(asked: _Asked, dialect: Dialect) -> tuple[Statement, tuple[str, ...], Mapping[str, Any]]:
-    """The text with $1, $2, ... in place of names, and the names in that order."""
+def small_read(
+    dialect: Dialect, features: tuple[Feature, ...], derived: tuple[Derived, ...], reporting: Reporting
+) -> SmallRead:
+    """The same one each time, or connections would prepare it anew: $1, $2, ... stand in place of names."""
+    asked = _Asked(features, derived, reporting, with_next_change=True)
     text, fixed = _text(asked, dialect, by_range=False, converting=False)
     order: dict[str, int] = {}
 
@@ -155,7 +155,7 @@ def _numbered(asked: _Asked, dialect: Dialect) -> tuple[Statement, tuple[str, ..
         return "%" if match[0] == "%%" else f"${order.setdefault(match[1], len(order) + 1)}"
 
     numbered = re.sub(r"%\((\w+)\)s|%%", number, text.decode())
-    return Statement(numbered), tuple(order), fixed
+    return SmallRead(Statement(numbered), tuple(order), fixed)
 
 
 async def _run(

@@ -44,14 +44,6 @@ async def resolve_features(session: Session, names: Sequence[str], *, as_of: dat
     return tuple(each for each in found if each is not None)
 
 
-async def resolve_attributes(session: Session, names: Sequence[str], *, as_of: datetime) -> tuple[Feature, ...]:
-    """The same for names of attributes alone."""
-    strangers = [(place, f"{name!r} is not an attribute") for place, name in enumerate(names) if not is_attribute(name)]
-    if strangers:
-        raise unknown_features(strangers)
-    return await resolve_features(session, names, as_of=as_of)
-
-
 def _attribute(name: str, types: dict[str, AttributeType]) -> Feature | None:
     return attribute_feature(name, types[name]) if name in types else None
 

@@ -49,13 +49,18 @@ class Assignment:
         return labels
 
 
+# What becomes of one customer by plain values; null: they qualify for nothing.
+Alone = Callable[[Mapping[str, Any]], Outcome | None]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Assigner:
     """A fitted version at work.
 
     keys: of its segments, in order. explain: why a single customer, the only one in the columns given, is where they
     are. asks: segments of other segmentations that it reads. only_tells_buyers: purchase_count is read for nothing but
-    to know who has bought.
+    to know who has bought. alone: the same as assign for one customer, by plain values, null where a feature is
+    undefined; for methods by which columns of a single row would take longer than the method itself.
     """
 
     keys: tuple[str, ...]
@@ -65,3 +70,4 @@ class Assigner:
     derived: tuple[Derived, ...] = ()
     asks: tuple[InSegment, ...] = ()
     only_tells_buyers: bool = False
+    alone: Alone | None = None

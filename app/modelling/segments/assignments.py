@@ -4,56 +4,29 @@ Every writer holds the lock of memberships, so that evaluations of one customer 
 people, so that nobody is merged or erased between being evaluated and being written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 import numpy as np
 import orjson
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    DateTime,
-    Double,
-    Executable,
-    Integer,
-    MetaData,
-    Select,
-    Subquery,
-    Table,
-    Text,
-    Uuid,
-    and_,
-    any_,
-    bindparam,
-    case,
-    delete,
-    exists,
-    func,
-    insert,
-    or_,
-    select,
-    text,
-    true,
-    update,
-)
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Select, Subquery, delete, exists, func, insert, or_, select, text
 from sqlalchemy.exc import OperationalError
 
 from app.db import copy
 from app.db.arrays import texts
 from app.db.engine import Session
-from app.modelling.features.compiler import Range, Scope, within
+from app.modelling.features.compiler import Range, Scope
+from app.modelling.segments import ranges
 from app.modelling.segments.assigning import Assignment
 from app.modelling.segments.repository import Version
 from app.tables.customers import customers
 from app.tables.events import events
 from app.tables.intake import dirty_customers
 from app.tables.privacy import privacy_state
-from app.tables.segments import membership_changes, memberships
+from app.tables.segments import memberships
 from app.tables.transactions import transactions
 from app.tables.webhooks import webhook_endpoints
 
@@ -63,45 +36,6 @@ PRIVACY_LOCK = 7_355_608_010
 
 # Long enough for a drain of touched customers to end, much shorter than an activation.
 _SHORT_WAIT, _LONG_WAIT = text("set local lock_timeout = '500ms'"), text("set local lock_timeout = 0")
-
-# What one evaluation assigns, while its transaction lasts. Not of the schema: it lives in the session. Many customers
-# share one outcome: it is written once, and named by number.
-_assigned = Table(
-    "assigned",
-    MetaData(),
-    Column("customer_id", Text(collation="C")),
-    Column("outcome", Integer),
-    Column("confidence", Double),
-)
-_outcomes = Table(
-    "outcomes", _assigned.metadata, Column("outcome", Integer), Column("segment_id", Uuid), Column("reason", JSONB)
-)
-_CREATE_ASSIGNED = text(
-    """
-    create temporary table if not exists assigned (
-      customer_id text collate "C" not null, outcome integer not null, confidence double precision
-    ) on commit delete rows
-    """
-)
-_CREATE_OUTCOMES = text(
-    """
-    create temporary table if not exists outcomes (
-      outcome integer not null, segment_id uuid not null, reason jsonb not null
-    ) on commit delete rows
-    """
-)
-
-_m = memberships.c
-_found = (
-    select(_assigned.c.customer_id, _outcomes.c.segment_id, _outcomes.c.reason, _assigned.c.confidence)
-    .join_from(_assigned, _outcomes, _outcomes.c.outcome == _assigned.c.outcome)
-    .subquery("found")
-)
-_a = _found.c
-# Named unlike any column, or an update would take them for values to set.
-_SEGMENTATION = bindparam("of_segmentation", type_=Uuid)
-_VERSION = bindparam("by_version", type_=Integer)
-_NOW = bindparam("now", type_=DateTime(timezone=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +81,8 @@ async def privacy_epoch(session: Session) -> int:
 
 async def begin(session: Session) -> None:
     """Make room for assignments, empty."""
-    for create, table in ((_CREATE_ASSIGNED, _assigned), (_CREATE_OUTCOMES, _outcomes)):
-        await session.execute(create)
-        await session.execute(delete(table))
+    for statement in (ranges.CREATE_ASSIGNED, ranges.CREATE_OUTCOMES, ranges.EMPTY):
+        await session.execute(statement)
 
 
 async def add(session: Session, version: Version, assignment: Assignment, customer_ids: Sequence[str]) -> None:
@@ -157,7 +90,7 @@ async def add(session: Session, version: Version, assignment: Assignment, custom
     positions, confidence = assignment.positions, assignment.confidence
     if not positions.size:
         return
-    known = int((await session.execute(select(func.count()).select_from(_outcomes))).scalar_one())
+    known = int((await session.execute(select(func.count()).select_from(ranges.outcomes))).scalar_one())
     await _add_outcomes(session, version, assignment, after=known)
     everybody = positions.size == len(customer_ids)
     await copy.copy_into(
@@ -191,135 +124,48 @@ async def _add_outcomes(session: Session, version: Version, assignment: Assignme
 
 async def leave_out_the_gone(session: Session) -> None:
     """Forget assignments of customers who were merged or erased since they were made."""
-    await session.execute(delete(_assigned).where(~exists().where(customers.c.customer_id == _assigned.c.customer_id)))
+    gone = ~exists().where(customers.c.customer_id == ranges.assigned.c.customer_id)
+    await session.execute(delete(ranges.assigned).where(gone))
 
 
 async def apply(
-    session: Session,
-    version: Version,
-    *,
-    scope: Scope | None,
-    now: datetime,
-    confirm: bool = False,
-    announce: bool = True,
+    session: Session, version: Version, *, scope: Scope | None, now: datetime, announce: bool = True
 ) -> Changes:
     """Make the memberships of the scope (null: everybody) what was assigned, from `now` on.
 
     Whoever is in no segment any more, in another one, or in the same for another reason or by another version,
     has the range closed; the new one begins the same instant. A range that would have lasted no time leaves no
-    trace. confirm: say on unchanged ranges that they were evaluated; for everybody the version's refreshed_at
-    says so at no cost. announce: leave word of who left and who entered, for those who asked to be told.
+    trace. Unchanged ranges of customers by name say that they were evaluated; for all others the version's
+    refreshed_at says so at no cost. announce: leave word of who left and who entered, for those who asked to be told.
     """
     values: dict[str, Any] = {"of_segmentation": version.segmentation_id, "by_version": version.version, "now": now}
-    if isinstance(scope, Range):
+    changes, is_done = Changes(0, 0), False
+    if scope is None:
+        statements = ranges.statements("everybody")
+    elif isinstance(scope, Range):
         values |= {"after": scope.after, "upto": scope.upto}
-    elif scope is not None:
+        statements = ranges.statements("range")
+    else:
         values["customer_ids"] = texts(scope)
-    statements = _statements("everybody" if scope is None else "range" if isinstance(scope, Range) else "some")
+        statements = ranges.statements("some")
+        found = (await session.execute(ranges.RENEW, values)).one()
+        changes, is_done = Changes(found.closed, found.begun), not found.left_over
+    if not is_done:
+        changes += await _apply_in_steps(session, statements, values)
+    if announce and changes.closed + changes.begun and await _has_receivers(session):
+        await session.execute(statements.announce, values)
+    return changes
+
+
+async def _apply_in_steps(session: Session, statements: ranges.Statements, values: Mapping[str, Any]) -> Changes:
     closed = await session.execute(statements.close, values)
     await session.execute(statements.undo, values)
     begun = await session.execute(statements.begin, values, execution_options={"preserve_rowcount": True})
-    if confirm:
-        await session.execute(statements.confirm, values)
-    if announce and closed.rowcount + begun.rowcount and await _has_receivers(session):
-        await session.execute(statements.announce, values)
     return Changes(closed.rowcount, begun.rowcount)
-
-
-@dataclass(frozen=True, slots=True)
-class _Statements:
-    """What makes memberships so, in this order."""
-
-    close: Executable
-    undo: Executable
-    begin: Executable
-    confirm: Executable
-    announce: Executable
-
-
-@cache
-def _statements(scope: Literal["everybody", "range", "some"]) -> _Statements:
-    in_scope = {
-        "everybody": true(),
-        "range": within(_m.customer_id, by_range=True),
-        # Without a type: it comes as the server reads it.
-        "some": _m.customer_id == any_(bindparam("customer_ids")),
-    }[scope]
-    standing = and_(_m.segmentation_id == _SEGMENTATION, _m.valid_to.is_(None), in_scope)
-    is_same = (
-        _a.customer_id == _m.customer_id,
-        _a.segment_id == _m.segment_id,
-        _a.reason == _m.reason,
-        _m.version == _VERSION,
-    )
-    same = exists().where(*is_same)
-    return _Statements(
-        close=update(memberships).where(standing, _m.valid_from < _NOW, ~same).values(valid_to=_NOW),
-        # What began this very instant and is already otherwise leaves no trace.
-        undo=delete(memberships).where(standing, _m.valid_from >= _NOW, ~same),
-        begin=_begin(),
-        confirm=update(memberships)
-        .where(standing, _m.evaluated_at < _NOW, *is_same)
-        .values(evaluated_at=_NOW, confidence=_a.confidence),
-        announce=_announce(in_scope),
-    )
-
-
-def _announce(in_scope: ColumnElement[bool]) -> Executable:
-    """Who left a segment this instant, and who entered one; a new reason or version alone is no news."""
-    of_it = and_(_m.segmentation_id == _SEGMENTATION, in_scope)
-    left = select(_m.customer_id, _m.segment_id).where(of_it, _m.valid_to == _NOW).subquery("left_ones")
-    entered = select(_m.customer_id, _m.segment_id).where(of_it, _m.valid_from == _NOW).subquery("entered_ones")
-    values: dict[str, ColumnElement[Any]] = {
-        "customer_id": func.coalesce(left.c.customer_id, entered.c.customer_id),
-        "segmentation_id": _SEGMENTATION,
-        "version": _VERSION,
-        "left_segment_id": left.c.segment_id,
-        "entered_segment_id": entered.c.segment_id,
-        "changed_at": _NOW,
-    }
-    both = left.join(entered, left.c.customer_id == entered.c.customer_id, full=True)
-    news = select(*values.values()).select_from(both).where(left.c.segment_id.is_distinct_from(entered.c.segment_id))
-    return insert(membership_changes).from_select(list(values), news)
 
 
 async def _has_receivers(session: Session) -> bool:
     return bool(await session.scalar(select(exists().where(webhook_endpoints.c.enabled))))
-
-
-def _begin() -> Executable:
-    """A range for every assignment without an open one, after the last of the same customer and segmentation.
-
-    That is from now on, or from the end of the last where the clock was set back since.
-    """
-    last = (
-        select(_m.segment_id, _m.since, _m.valid_from, _m.valid_to)
-        .where(_m.customer_id == _a.customer_id, _m.segmentation_id == _SEGMENTATION)
-        .order_by(_m.valid_from.desc())
-        .limit(1)
-        .lateral("last")
-    )
-    begins = func.greatest(_NOW, last.c.valid_to)
-    stayed = and_(last.c.valid_to == begins, last.c.segment_id == _a.segment_id)
-    values: dict[str, ColumnElement[Any]] = {
-        "customer_id": _a.customer_id,
-        "segmentation_id": _SEGMENTATION,
-        "segment_id": _a.segment_id,
-        "version": _VERSION,
-        "valid_from": begins,
-        "since": case((stayed, last.c.since), else_=begins),
-        "evaluated_at": _NOW,
-        "confidence": _a.confidence,
-        "reason": _a.reason,
-    }
-    fresh = (
-        select(*values.values())
-        .outerjoin_from(_found, last, true())
-        .where(or_(last.c.valid_from.is_(None), last.c.valid_to.is_not(None)))
-        # In the order of the indexes, so that their pages are written one after the other.
-        .order_by(_a.customer_id)
-    )
-    return insert(memberships).from_select(list(values), fresh)
 
 
 async def close_all(session: Session, version: Version, *, now: datetime) -> int:
@@ -343,8 +189,9 @@ async def touch_active_since(session: Session, instant: datetime, *, chunk: int)
 
 async def touch_changed(session: Session, segmentation_id: UUID, instant: datetime, *, chunk: int) -> None:
     """Put customers whose memberships changed at an instant into the dirty set, in rows of so many."""
-    changed = select(_m.customer_id).where(
-        _m.segmentation_id == segmentation_id, or_(_m.valid_from == instant, _m.valid_to == instant)
+    m = memberships.c
+    changed = select(m.customer_id).where(
+        m.segmentation_id == segmentation_id, or_(m.valid_from == instant, m.valid_to == instant)
     )
     await _touch(session, changed.distinct().subquery(), chunk=chunk)
 

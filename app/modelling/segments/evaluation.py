@@ -87,7 +87,7 @@ async def evaluate_known(
         read = await _read(session, group, customer_ids, now, reporting)
         unrated |= read.unrated
         scope = [each for each in customer_ids if each not in read.unrated]
-        await write(session, group, read.columns, scope=scope, now=now, confirm=True)
+        await write(session, group, read.columns, scope=scope, now=now)
         await due.set_due(session, read.columns.customer_ids, read.dues, whole=place == 0)
     return unrated
 
@@ -132,7 +132,6 @@ async def write(
     *,
     scope: Scope,
     now: datetime,
-    confirm: bool = False,
 ) -> Changes:
     """Assign these customers by every version, and make their memberships so.
 
@@ -144,7 +143,7 @@ async def write(
         await assignments.begin(session)
         assignment = each.assigner.assign(values)
         await assignments.add(session, each.version, assignment, columns.customer_ids)
-        total += await assignments.apply(session, each.version, scope=scope, now=now, confirm=confirm)
+        total += await assignments.apply(session, each.version, scope=scope, now=now)
         values |= _answers(each, assignment, working, len(columns.customer_ids))
     return total
 

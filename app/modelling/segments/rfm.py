@@ -11,7 +11,7 @@ from app.modelling.features.columns import Floats, Values
 from app.modelling.features.definitions import features_named
 from app.modelling.segments.assigning import Assigner, Assignment, Integers, Outcome
 from app.modelling.segments.definitions import RFM_SEGMENTS, rfm_segment
-from app.stats.rfm import RfmEdges, quintile_edges, rfm_scores
+from app.stats.rfm import RfmEdges, quintile_edges, rfm_scores, rfm_scores_of_one
 
 # Three scores of 1 to 5 as one number: sorting whole rows costs ten times as much.
 _AS_ONE_NUMBER = np.array([36, 6, 1], dtype=np.int64)
@@ -50,6 +50,12 @@ def assigner(document: Mapping[str, Any], _segmentation_id: UUID) -> Assigner:
         _, first, codes = np.unique(scores @ _AS_ONE_NUMBER, return_index=True, return_inverse=True)
         return Assignment(found, codes.astype(np.int64), [_outcome(*map(int, scores[each])) for each in first])
 
+    def alone(values: Mapping[str, Any]) -> Outcome | None:
+        recency, frequency, monetary = (values[name] for name in FEATURES)
+        if recency is None or monetary is None or frequency is None or frequency < 1:
+            return None
+        return _outcome(*rfm_scores_of_one(recency, frequency, monetary, edges))
+
     def explain(values: Values) -> dict[str, Any]:
         found = assign(values)
         if not found.positions.size:
@@ -63,7 +69,8 @@ def assigner(document: Mapping[str, Any], _segmentation_id: UUID) -> Assigner:
             ],
         }
 
-    return Assigner(tuple(each.key for each in RFM_SEGMENTS), features_named(FEATURES), assign, explain)
+    keys = tuple(each.key for each in RFM_SEGMENTS)
+    return Assigner(keys, features_named(FEATURES), assign, explain, alone=alone)
 
 
 def _outcome(recency: int, frequency: int, monetary: int) -> Outcome:

@@ -1,7 +1,6 @@
 """Segmentations over HTTP."""
 
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Query, Request, Response
@@ -20,10 +19,10 @@ from app.modelling.segments.schemas import (
     SegmentDetail,
     VersionList,
 )
-from app.web.answers import JSONAnswer, accepted, tagged
+from app.web.answers import NOT_MODIFIED, JSONAnswer, accepted, tagged
 from app.web.auth import Require, principal_of
 from app.web.idempotency import Idempotent
-from app.web.paging import DEFAULT_LIMIT, CursorText, Limit, page, read_cursor
+from app.web.paging import DEFAULT_LIMIT, CursorText, Limit, created_before, page, read_cursor
 from app.web.problems import declared
 from app.web.routing import router_for
 from app.web.sessions import ReadSession, WriteSession
@@ -34,9 +33,6 @@ router = router_for("/v1", tag="Segmentations")
 WhichVersion = Annotated[
     int | None, Query(ge=1, le=2**31 - 1, description="Default: the newest. An older one rolls back.")
 ]
-NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
-    304: {"description": "The caller has this version already (`If-None-Match`)."}
-}
 
 
 @router.post(
@@ -80,8 +76,7 @@ async def list_segmentations(
 ) -> Response:
     """Each by its active version, or by its newest where none is active. Those still in training are not listed."""
     state = state_of(request)
-    position = read_cursor(state.secret, "segmentations", cursor)
-    after = (datetime.fromisoformat(position[0]), UUID(position[1])) if position else None
+    after = created_before(read_cursor(state.secret, "segmentations", cursor))
     rows = await service.listed(session, currency=state.currency, limit=limit, after=after)
     key = ("created_at", "segmentation_id")
     found = page(rows, limit=limit, secret=state.secret, listing="segmentations", key=key)

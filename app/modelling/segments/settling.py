@@ -1,94 +1,143 @@
 """The quick way for a few customers: memberships current in the very transaction that touched them.
 
-It does what `evaluation` does, in two round trips instead of twenty. Whatever is out of the ordinary goes that way:
-versions that ask about each other, money without a rate, somebody else at work on memberships.
+It does what `evaluation` does, in two round trips instead of twenty: one that looks, one that changes. Whatever is
+out of the ordinary goes that way: versions that ask about each other, money in other currencies, somebody else at work
+on memberships.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import orjson
 
-from app.db.arrays import doubles, texts
-from app.db.batch import Parameter, Statement, run
+from app.db.arrays import texts
+from app.db.batch import Call, Rows, Statement, run
 from app.db.engine import Session
 from app.modelling.features import repository as features
 from app.modelling.features.columns import FeatureColumns
 from app.modelling.features.compiler import Reporting
-from app.modelling.features.repository import FeatureRows
+from app.modelling.features.definitions import Feature
+from app.modelling.features.derived import Derived
+from app.modelling.features.repository import SmallRead
 from app.modelling.segments import due, repository
+from app.modelling.segments.assigning import Alone, Outcome
 from app.modelling.segments.assignments import MEMBERSHIPS_LOCK, try_lock_memberships
+from app.modelling.segments.changing import UNSURE, Place, Standing, changes
 from app.modelling.segments.current import evaluate_now
 from app.modelling.segments.working import Assigners, Working, apart, derived_of, features_of
 
-# Whether the lock of memberships is ours, which versions are active, whether anybody is told of changes, and when the
-# newest fact happened that is known.
-_STATE = Statement("""
-select pg_try_advisory_xact_lock($1),
-       (select array_agg(segmentation_id::text || ' ' || version order by segmentation_id)
-          from segmentation_versions where status = 'active'),
-       exists (select from webhook_endpoints where enabled),
-       (select newest_fact_at from feed_state)
-""")
+# Whether the lock of memberships is ours, whether anybody is told of changes, and when the newest fact happened that is
+# known; then, behind the lock, the versions that are active.
+_STATE = """
+select {}, exists (select from webhook_endpoints where enabled), newest_fact_at
+  from feed_state
+"""
+_STATE_AT_ONCE = Statement(_STATE.format("pg_try_advisory_xact_lock($1)"))
+_STATE_IN_TURN = Statement(_STATE.format("(select true from pg_advisory_xact_lock($1))"))
+_ACTIVE = Statement("select segmentation_id, version from segmentation_versions where status = 'active'")
 _STANDING = Statement("""
-select customer_id, segmentation_id, segment_id, version, reason::text, valid_from
+select customer_id, segmentation_id, segment_id, version, reason::text, valid_from, evaluated_at
   from memberships where customer_id = any($1) and valid_to is null
 """)
-_CLOSE = Statement("""
-update memberships m set valid_to = $1
-  from unnest($2, $3) as given (customer_id, segmentation_id)
- where m.customer_id = given.customer_id and m.segmentation_id = given.segmentation_id::uuid
-   and m.valid_to is null and m.valid_from < $4
+# As due.note_facts: what cannot be news is not read.
+_NOTE = Statement("""
+update feed_state set newest_fact_at = least(found.at, $1::timestamptz)
+  from (select greatest(
+          (select max(occurred_at) from transactions where customer_id = any($2) and occurred_at > $3),
+          (select max(occurred_at) from events where customer_id = any($2) and occurred_at > $3)) as at) as found
+ where found.at is not null
 """)
-_UNDO = Statement("""
-delete from memberships m using unnest($1, $2) as given (customer_id, segmentation_id)
- where m.customer_id = given.customer_id and m.segmentation_id = given.segmentation_id::uuid
-   and m.valid_to is null and m.valid_from >= $3
-""")
-# After the last range of the same customer and segmentation, as in assignments: from now on, or from the end of the
-# last where the clock was set back since.
-_BEGIN = Statement("""
-insert into memberships (customer_id, segmentation_id, segment_id, version, valid_from, since, evaluated_at,
-                         confidence, reason)
-select given.customer_id, given.segmentation_id::uuid, given.segment_id::uuid, given.version::int, begins,
-       case when last.valid_to = begins and last.segment_id = given.segment_id::uuid then last.since else begins end,
-       $1::timestamptz, nullif(given.confidence, 'NaN'), given.reason::jsonb
-  from unnest($2, $3, $4, $5, $6, $7)
-       as given (customer_id, segmentation_id, segment_id, version, confidence, reason)
-  left join lateral (
-       select segment_id, since, valid_to from memberships
-        where customer_id = given.customer_id and segmentation_id = given.segmentation_id::uuid
-        order by valid_from desc limit 1) as last on true,
-       lateral (select greatest($1::timestamptz, last.valid_to) as begins) as start
-""")
-_CONFIRM = Statement("""
-update memberships m set evaluated_at = $1, confidence = nullif(given.confidence, 'NaN')
-  from unnest($2, $3, $4) as given (customer_id, segmentation_id, confidence)
- where m.customer_id = given.customer_id and m.segmentation_id = given.segmentation_id::uuid
-   and m.valid_to is null and m.evaluated_at < $5
-""")
-_ANNOUNCE = Statement("""
-insert into membership_changes (customer_id, segmentation_id, version, left_segment_id, entered_segment_id, changed_at)
-select customer_id, segmentation_id::uuid, version::int, left_segment_id::uuid, entered_segment_id::uuid, $1::timestamptz
-  from unnest($2, $3, $4, $5, $6) as given (customer_id, segmentation_id, version, left_segment_id, entered_segment_id)
-""")
-# A customer in a segmentation.
-Place = tuple[str, UUID]
-Call = tuple[Statement, Sequence[Parameter]]
-UNSURE = float("nan")
+# Up to here methods that can assign one customer alone do so sooner than columns are laid out.
+FEW = 32
+# Some 5 MB of identifiers.
+FOREIGN_AT_MOST = 50_000
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """What a customer is in, by what stands in the database or by what was just found."""
+class _Active:
+    """The versions that were active the last time, and what is read for all of them at once."""
 
-    segment_id: UUID
-    version: int
-    reason: Any
-    confidence: float = field(default=UNSURE, compare=False)
+    numbers: frozenset[tuple[UUID, int]]
+    working: Sequence[Working]
+    read: SmallRead
+    columns: Sequence[Feature | Derived]
+    names: Sequence[str]
+
+    @classmethod
+    def of(cls, working: Sequence[Working], numbers: frozenset[tuple[UUID, int]], read: SmallRead) -> "_Active":
+        columns: list[Feature | Derived] = [*features_of(working), *derived_of(working)]
+        return cls(numbers, working, read, columns, [each.name for each in columns])
+
+    def assigned(self, rows: Rows) -> dict[Place, Standing]:
+        """What every version says of the customers of these rows."""
+        found: dict[Place, Standing] = {}
+        together: list[Working] = []
+        for each in self.working if rows else ():
+            if each.assigner.alone is None or len(rows) > FEW:
+                together.append(each)
+            else:
+                found.update(self._one_by_one(each, each.assigner.alone, rows))
+        if together:
+            columns = FeatureColumns.of(self.columns, rows)
+            for each in together:
+                found.update(_assigned(each, columns))
+        return found
+
+    def _one_by_one(self, each: Working, alone: Alone, rows: Rows) -> Iterator[tuple[Place, Standing]]:
+        for customer_id, *values in rows:
+            outcome = alone(dict(zip(self.names, values, strict=True)))
+            if outcome is not None:
+                yield (customer_id, each.version.segmentation_id), _standing(each.version, outcome)
+
+
+def _assigned(one: Working, columns: FeatureColumns) -> Iterator[tuple[Place, Standing]]:
+    version, assignment = one.version, one.assigner.assign(columns.values)
+    for place, (position, code) in enumerate(zip(assignment.positions, assignment.codes, strict=True)):
+        confidence = UNSURE if assignment.confidence is None else float(assignment.confidence[place])
+        standing = _standing(version, assignment.outcomes[code], confidence)
+        yield (columns.customer_ids[position], version.segmentation_id), standing
+
+
+def _standing(version: repository.Version, outcome: Outcome, confidence: float = UNSURE) -> Standing:
+    return Standing(version.segment_ids[outcome.segment_key], version.version, outcome.reason, confidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What has to be known of a few customers, asked for all at once."""
+
+    settler: "Settler"
+    active: _Active
+    customer_ids: Sequence[str]
+    now: datetime
+    state: Statement
+
+    @property
+    def calls(self) -> list[Call]:
+        theirs = [texts(self.customer_ids)]
+        read = self.active.read.of(self.customer_ids, as_of=self.now)
+        return [(self.state, [MEMBERSHIPS_LOCK]), (_ACTIVE, []), (_STANDING, theirs), read]
+
+    def answered(self, answers: Sequence[Rows]) -> list[Call] | None:
+        """What brings their memberships up to date; null where that takes more."""
+        ((locked, has_receivers, newest),), versions, states, rows = answers
+        # Somebody who was evaluated since this began: with facts perhaps that are not seen from here.
+        overtaken = any(row[6] > self.now for row in states)
+        foreign = [row[0] for row in rows if row[-2]]
+        self.settler.remember_foreign(foreign)
+        if not locked or overtaken or foreign or frozenset(versions) != self.active.numbers:
+            return None
+        standing = {(row[0], row[1]): (Standing(row[2], row[3], orjson.loads(row[4])), row[5]) for row in states}
+        found = self.active.assigned([row[:-2] for row in rows])
+        dues = due.calls([row[0] for row in rows], [row[-1] for row in rows], whole=True)
+        return [*self._noting(newest), *changes(standing, found, now=self.now, announcing=has_receivers), *dues]
+
+    def _noting(self, newest: datetime | None) -> Iterator[Call]:
+        if newest is None or newest < self.now - due.NOTED_EVERY:
+            news = "-infinity" if newest is None else (newest + due.NOTED_EVERY).isoformat()
+            yield _NOTE, [self.now, texts(self.customer_ids), news]
 
 
 @dataclass(slots=True)
@@ -97,134 +146,50 @@ class Settler:
 
     reporting: Reporting
     assigners: Assigners
-    _active: tuple[str, ...] | None = None
-    _working: list[Working] = field(default_factory=list)
+    _active: _Active | None = None
+    _foreign: set[str] = field(default_factory=set)
 
     async def settle(self, session: Session, customer_ids: Sequence[str], *, now: datetime) -> bool:
         """Bring these customers up to date; needs the shared lock of people, which every intake holds.
 
         False where others are writing memberships and that may take a while: they are for the dirty set then.
         """
-        if self._active is None or not self._is_plain():
+        look = self._look(customer_ids, now, _STATE_AT_ONCE)
+        calls = None if look is None else look.answered(await run(session, *look.calls))
+        if calls is None:
             return await self._the_long_way(session, customer_ids, now=now)
-        standing, state, read = await self._look(session, customer_ids, now=now)
-        locked, active, has_receivers, newest = state
-        if not locked or tuple(active or ()) != self._active or read.unrated:
-            return await self._the_long_way(session, customer_ids, now=now)
-        if newest is None or newest < now - due.NOTED_EVERY:
-            await due.note_facts(session, customer_ids, now=now)
-        found = self._assigned(read)
-        changes = _changes(standing, found, now=now, announcing=has_receivers)
-        await run(session, *changes, *due.calls([row[0] for row in read.rows], read.next_changes, whole=True))
+        await run(session, *calls)
         return True
 
-    def _is_plain(self) -> bool:
-        return len(apart(self._working)) <= 1 and not any(each.assigner.asks for each in self._working)
+    def look_at(self, customer_ids: Sequence[str], *, now: datetime) -> Look | None:
+        """The same for a transaction of somebody else's, who holds that lock; null: it takes more than a look.
+
+        It takes its turn among writers of memberships: for sessions that wait for no lock for long.
+        """
+        return self._look(customer_ids, now, _STATE_IN_TURN)
+
+    def _look(self, customer_ids: Sequence[str], now: datetime, state: Statement) -> Look | None:
+        active = self._active
+        if active is None or not self._foreign.isdisjoint(customer_ids):
+            return None
+        return Look(self, active, customer_ids, now, state)
+
+    def remember_foreign(self, customer_ids: Sequence[str]) -> None:
+        """Customers with amounts in another currency: to look at them quickly would be in vain."""
+        if len(self._foreign) > FOREIGN_AT_MOST:
+            self._foreign.clear()
+        self._foreign.update(customer_ids)
 
     async def _the_long_way(self, session: Session, customer_ids: Sequence[str], *, now: datetime) -> bool:
         if not await try_lock_memberships(session):
             return False
         await due.note_facts(session, customer_ids, now=now)
         versions = await repository.active_versions(session)
-        self._working = await self.assigners.of_all(session, versions)
-        self._active = tuple(f"{each.segmentation_id} {each.version}" for each in versions)
+        working = await self.assigners.of_all(session, versions)
+        self._active = None
+        if len(apart(working)) <= 1 and not any(each.assigner.asks for each in working):
+            numbers = frozenset((each.segmentation_id, each.version) for each in versions)
+            read = features.small_read(session.dialect, features_of(working), derived_of(working), self.reporting)
+            self._active = _Active.of(working, numbers, read)
         await evaluate_now(session, customer_ids, now=now, reporting=self.reporting, assigners=self.assigners)
         return True
-
-    async def _look(
-        self, session: Session, customer_ids: Sequence[str], *, now: datetime
-    ) -> tuple[dict[Place, tuple[Standing, datetime]], tuple[Any, ...], FeatureRows]:
-        """What stands, the state of things, and the features; asked for all at once."""
-        rows, states, read = await run(
-            session,
-            (_STATE, [MEMBERSHIPS_LOCK]),
-            (_STANDING, [texts(customer_ids)]),
-            features.small_read(
-                session.dialect,
-                features_of(self._working),
-                derived_of(self._working),
-                self.reporting,
-                customer_ids=customer_ids,
-                as_of=now,
-            ),
-        )
-        standing = {(row[0], row[1]): (Standing(row[2], row[3], orjson.loads(row[4])), row[5]) for row in states}
-        foreign = frozenset(row[0] for row in read if row[-2])
-        return standing, rows[0], FeatureRows([row[:-2] for row in read], foreign, [row[-1] for row in read])
-
-    def _assigned(self, read: FeatureRows) -> dict[Place, Standing]:
-        columns = FeatureColumns.of([*features_of(self._working), *derived_of(self._working)], read.rows)
-        found: dict[Place, Standing] = {}
-        for each in self._working if columns.customer_ids else ():
-            version, assignment = each.version, each.assigner.assign(columns.values)
-            for place, (position, code) in enumerate(zip(assignment.positions, assignment.codes, strict=True)):
-                outcome = assignment.outcomes[code]
-                confidence = UNSURE if assignment.confidence is None else float(assignment.confidence[place])
-                found[columns.customer_ids[position], version.segmentation_id] = Standing(
-                    version.segment_ids[outcome.segment_key], version.version, outcome.reason, confidence
-                )
-        return found
-
-
-def _changes(
-    standing: Mapping[Place, tuple[Standing, datetime]],
-    found: Mapping[Place, Standing],
-    *,
-    now: datetime,
-    announcing: bool,
-) -> Iterator[Call]:
-    """What makes memberships what was found, as assignments.apply does."""
-    same = [place for place, (stood, _) in standing.items() if found.get(place) == stood]
-    kept = set(same)
-    ended = [(place, began) for place, (_, began) in standing.items() if place not in kept]
-    begun = sorted(place for place in found if place not in kept)
-    if same:
-        confidences = doubles([found[place].confidence for place in same])
-        yield _CONFIRM, [now, *_places(same), confidences, now]
-    if before := [place for place, began in ended if began < now]:
-        yield _CLOSE, [now, *_places(before), now]
-    if again := [place for place, began in ended if began >= now]:
-        yield _UNDO, [*_places(again), now]
-    if begun:
-        yield _BEGIN, _rows(begun, found, now=now)
-    if announcing:
-        yield from _announced(standing, found, now=now)
-
-
-def _places(places: Sequence[Place]) -> tuple[Any, Any]:
-    return texts([customer_id for customer_id, _ in places]), texts([str(own) for _, own in places])
-
-
-def _rows(places: Sequence[Place], found: Mapping[Place, Standing], *, now: datetime) -> list[Parameter]:
-    customers, segmentations = _places(places)
-    ones = [found[place] for place in places]
-    return [
-        now,
-        customers,
-        segmentations,
-        texts([str(each.segment_id) for each in ones]),
-        texts([str(each.version) for each in ones]),
-        doubles([each.confidence for each in ones]),
-        texts([orjson.dumps(each.reason).decode() for each in ones]),
-    ]
-
-
-def _announced(
-    standing: Mapping[Place, tuple[Standing, datetime]],
-    found: Mapping[Place, Standing],
-    *,
-    now: datetime,
-) -> Iterator[Call]:
-    """What leaves word of who left and who entered."""
-    moved = []
-    for place in sorted({*standing, *found}):
-        left = standing[place][0].segment_id if place in standing else None
-        entered = found[place].segment_id if place in found else None
-        if left != entered:
-            version = found[place].version if place in found else standing[place][0].version
-            moved.append((place, version, left, entered))
-    if moved:
-        customers, segmentations = _places([place for place, *_ in moved])
-        versions = texts([str(version) for _, version, *_ in moved])
-        sides = [texts([None if one[side] is None else str(one[side]) for one in moved]) for side in (2, 3)]
-        yield _ANNOUNCE, [now, customers, segmentations, versions, *sides]

@@ -1,6 +1,5 @@
 """API keys over HTTP."""
 
-from datetime import datetime
 from uuid import UUID
 
 from fastapi import Depends, Request, Response
@@ -10,7 +9,7 @@ from app.operations.keys.schemas import KeyCreated, KeyIn, KeyPage
 from app.web.answers import JSONAnswer, json_bytes
 from app.web.auth import KeyRing, Require
 from app.web.idempotency import Idempotent
-from app.web.paging import DEFAULT_LIMIT, CursorText, Limit, page, read_cursor
+from app.web.paging import DEFAULT_LIMIT, CursorText, Limit, created_before, page, read_cursor
 from app.web.problems import declared
 from app.web.routing import router_for
 from app.web.sessions import ReadSession, WriteSession
@@ -50,8 +49,7 @@ async def list_keys(
     request: Request, session: ReadSession, limit: Limit = DEFAULT_LIMIT, cursor: CursorText = None
 ) -> Response:
     secret = state_of(request).secret
-    position = read_cursor(secret, "keys", cursor)
-    after = (datetime.fromisoformat(position[0]), UUID(position[1])) if position else None
+    after = created_before(read_cursor(secret, "keys", cursor))
     rows = await repository.page(session, limit=limit, after=after)
     return JSONAnswer(page(rows, limit=limit, secret=secret, listing="keys", key=("created_at", "key_id")))
 

@@ -5,7 +5,7 @@ from fastapi import Depends, Request, Response
 from app.records.customers import repository, service
 from app.records.customers.schemas import CUSTOMERS, CustomerPage, CustomerProfile
 from app.records.intake.answers import BulkAnswer, bulk_body, described, intake_of
-from app.web.answers import JSONAnswer, tagged
+from app.web.answers import NOT_MODIFIED, JSONAnswer, tagged
 from app.web.auth import Require
 from app.web.paging import DEFAULT_LIMIT, CursorText, Limit, page, read_cursor
 from app.web.paths import CustomerId
@@ -78,7 +78,7 @@ async def list_customers(
     operation_id="get_customer",
     summary="Everything known of one customer today",
     response_model=CustomerProfile,
-    responses={**declared(404), 304: {"description": "The caller has this version already (`If-None-Match`)."}},
+    responses={**declared(404), **NOT_MODIFIED},
     dependencies=[Depends(Require("customers:read"))],
 )
 async def get_customer(customer_id: CustomerId, request: Request, session: ReadSession) -> Response:

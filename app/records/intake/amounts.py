@@ -13,6 +13,9 @@ from app.records.intake.outcome import Flaw
 
 Integers = npt.NDArray[np.int64]
 
+# Up to here each is worked out by itself sooner than columns are laid out.
+FEW = 16
+
 _LONGEST_NUMBER = 40
 _PLAIN = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
 
@@ -25,6 +28,12 @@ def amounts_of(amounts: list[Any], currencies: list[str], flaws: list[Flaw], *, 
             digits = exponent(currency)
         except UnknownCurrency as error:
             flaws.extend(Flaw(p, "unknown_currency", "currency", str(error)) for p in positions)
+            continue
+        if len(positions) <= FEW:
+            for p in positions:
+                minor[p] = value = amount_of(amounts[p], currency, flaws, position=p, field="amount")
+                if value < 0:
+                    flaws.append(Flaw(p, "negative_amount", "amount", if_negative))
             continue
         whole = len(positions) == len(amounts)
         values, unsure = to_minor_array(given := amounts if whole else [amounts[p] for p in positions], digits)

@@ -9,6 +9,7 @@ import anyio
 import msgspec
 
 from app.clock import Clock, SystemClock
+from app.db.batch import Call
 from app.db.engine import Session
 from app.privacy import customer_hash
 from app.records.intake import repository
@@ -49,6 +50,9 @@ class Kind(Generic[Row, Columns]):
     store: Callable[..., Awaitable[tuple[Outcome, list[Flaw]]]]
     # Like store, but leaves it to the caller to see to the customers whom the new rows are of. None: there is no such.
     add: Callable[..., Awaitable[Added]] | None = None
+    # What stores those of a few rows that are not stored and are nobody's or of a customer who exists, a row for each;
+    # null where one statement cannot. None: it never can.
+    insertion: Callable[[str, Columns], Call | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,14 @@ InstantText = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-tim
 EARLIEST = int(datetime(1900, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 LATEST = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 
+# Up to here each is read by itself sooner than columns are laid out.
+FEW = 32
+
 # 2026-11-01T10:15:00Z
 _WIDTH = 20
 _DIGITS = np.array([i for i, mark in enumerate("0000-00-00T00:00:00Z") if mark == "0"])
 _MARKS = np.array([i for i, mark in enumerate("0000-00-00T00:00:00Z") if mark != "0"])
+_MARKED = ("-", "-", "T", ":", ":", "Z")
 _EXPECTED_MARKS = np.frombuffer(b"--T::Z", np.uint8)
 
 # By month, from 1; index 0 is never asked.
@@ -34,17 +38,30 @@ _LEAP_DAYS_BEFORE_1970 = 1969 // 4 - 1969 // 100 + 1969 // 400
 
 def micros_of(texts: Sequence[str]) -> tuple[Integers, list[tuple[int, str, str]]]:
     """Microseconds since 1970, and for texts that are no instant: position, code, sentence. Those read 0."""
-    alike = _whole_seconds_in_utc(texts)
+    few = len(texts) <= FEW
+    alike = None if few else _whole_seconds_in_utc(texts)
     if alike is not None:
         return alike, []
     micros = np.zeros(len(texts), np.int64)
     wrong: list[tuple[int, str, str]] = []
     for position, text in enumerate(texts):
         try:
-            micros[position] = round(parse_instant(text).timestamp() * 1_000_000)
+            known = _whole_second_in_utc(text) if few else None
+            micros[position] = round(parse_instant(text).timestamp() * 1_000_000) if known is None else known
         except InvalidInstant as error:
             wrong.append((position, error.code, str(error)))
     return micros, wrong
+
+
+def _whole_second_in_utc(text: str) -> int | None:
+    """One, when it is written like 2026-11-01T10:15:00Z and is a real and usual instant."""
+    if len(text) != _WIDTH or (text[4], text[7], text[10], text[13], text[16], text[19]) != _MARKED:
+        return None
+    try:
+        micros = int(datetime.fromisoformat(text).timestamp()) * 1_000_000
+    except ValueError:
+        return None
+    return micros if EARLIEST <= micros < LATEST else None
 
 
 def _whole_seconds_in_utc(texts: Sequence[str]) -> Integers | None:

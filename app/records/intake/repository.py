@@ -7,7 +7,7 @@ from sqlalchemy import ARRAY, Column, Text, any_, bindparam, func, insert, selec
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from app.db.arrays import texts
-from app.db.batch import Parameter, Statement, run
+from app.db.batch import Call, Statement, run
 from app.db.engine import Session, driver
 from app.records.intake.outcome import Refusal
 from app.tables.customers import customer_aliases, customers
@@ -67,16 +67,20 @@ async def open_intake(
     session: Session, kind: str, source: str, *, strangers: Sequence[str], entries: Sequence[Mapping[str, object]]
 ) -> tuple[PrivacyState, set[str]]:
     """lock_intake, then privacy, then which of the strangers are customers; and the entries for the audit log."""
-    calls: list[tuple[Statement, Sequence[Parameter]]] = [
-        (_ONE_PLAN, []),
-        (_LOCK, [PRIVACY_LOCK, f"intake {kind} {source}"]),
-        (_PRIVACY, []),
-        audit(entries),
-    ]
+    calls: list[Call] = [(_ONE_PLAN, []), _lock(kind, source), (_PRIVACY, []), audit(entries)]
     if strangers:
         calls.append((_KNOWN, [texts(strangers)]))
     _, _, (state,), _, *found = await run(session, *calls)
     return PrivacyState(*state), {each for rows in found for (each,) in rows}
+
+
+def opening(kind: str, source: str, *, entries: Sequence[Mapping[str, object]]) -> list[Call]:
+    """lock_intake, and the entries for the audit log."""
+    return [_lock(kind, source), audit(entries)]
+
+
+def _lock(kind: str, source: str) -> Call:
+    return _LOCK, [PRIVACY_LOCK, f"intake {kind} {source}"]
 
 
 async def known_customers(session: Session, customer_ids: Sequence[str]) -> set[str]:

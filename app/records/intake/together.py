@@ -2,20 +2,26 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
+import psycopg
 import structlog
+from psycopg.errors import LockNotAvailable
 
 from app.db.engine import Database, Session
+from app.db.express import Express
 from app.db.failures import is_database_away
 from app.errors import Unavailable, places
 from app.records.intake import repository
 from app.records.intake.bulk import Checked, Intake, Kind, of_nobody_erased, refusals
 from app.records.intake.envelope import Batch
 from app.records.intake.outcome import Added, Flaw, Outcome, first_flaws
+from app.records.intake.push import Push
+from app.records.intake.quick import LookAt, store_quickly
 
 # Of one transaction: bounds how long the first of a group waits for the last.
 REQUESTS_AT_ONCE = 64
@@ -29,25 +35,16 @@ Settle = Callable[[Session, Sequence[str]], Awaitable[bool]]
 log = structlog.get_logger("tessera.intake")
 
 
-@dataclass(slots=True, eq=False)
-class Push:
-    """One small body on its way: its rows, its entry in the audit log, who waits for what becomes of it."""
-
-    kind: Kind[Any, Any]
-    batch: Batch[Any]
-    entry: Mapping[str, object]
-    answer: "asyncio.Future[Outcome]"
-
-
 @dataclass(slots=True)
 class Line:
-    """Pushes of one kind and source in the order they came, and the task that sees to them."""
+    """Pushes of one kind and source in the order they came, those that are being committed, and the task that does it."""
 
     waiting: deque[Push] = field(default_factory=deque)
+    at_work: list[Push] = field(default_factory=list)
     task: "asyncio.Task[None] | None" = None
 
-    def group(self) -> list[Push]:
-        """The next ones that fit into one transaction, at least one; not those that nobody waits for any more."""
+    def take(self) -> list[Push]:
+        """Go on to the next that fit into one transaction, at least one; not those that nobody waits for any more."""
         taken: list[Push] = []
         rows = 0
         while self.waiting and len(taken) < REQUESTS_AT_ONCE:
@@ -58,14 +55,16 @@ class Line:
             self.waiting.popleft()
             if not push.answer.done():
                 taken.append(push)
+        self.at_work = taken
         return taken
 
 
 class Together:
     """The small pushes of one process. Each is answered after the commit of what it brought."""
 
-    def __init__(self, database: Database, intake: Intake, settle: Settle) -> None:
+    def __init__(self, database: Database, intake: Intake, settle: Settle, look_at: LookAt) -> None:
         self._database, self._intake, self._settle = database, intake, settle
+        self._express, self._look_at = Express(database), look_at
         self._lines: dict[tuple[str, str], Line] = {}
 
     async def push(self, kind: Kind[Any, Any], batch: Batch[Any], *, entry: Mapping[str, object]) -> Outcome:
@@ -76,8 +75,20 @@ class Together:
         line = self._lines.setdefault(key, Line())
         line.waiting.append(push)
         if line.task is None:
-            line.task = loop.create_task(self._serve(key, line))
+            self._begin(key, line, self._serve(key, line))
         return await push.answer
+
+    def _begin(self, key: tuple[str, str], line: Line, work: Coroutine[Any, Any, None]) -> None:
+        line.task = asyncio.get_running_loop().create_task(work)
+        line.task.add_done_callback(partial(self._ended, key, line))
+
+    def _ended(self, key: tuple[str, str], line: Line, task: "asyncio.Task[None]") -> None:
+        if task.cancelled():
+            self._lines.pop(key, None)
+            for push in (*line.at_work, *line.waiting):
+                _fail(push, Unavailable("The service is stopping"))
+        elif (error := task.exception()) is not None:
+            self._begin(key, line, self._recover(key, line, error))
 
     async def close(self) -> None:
         """Whoever still waits is told that the service is stopping."""
@@ -85,21 +96,21 @@ class Together:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._express.close()
 
     async def _serve(self, key: tuple[str, str], line: Line) -> None:
-        group: list[Push] = []
-        try:
-            while group := line.group():
-                error = await self._attempt(group, self._settle)
-                if error is not None:
-                    await self._one_by_one(group, error)
-                if len(line.waiting) < len(group) > 1:
-                    # Those who were just answered are about to send more: one transaction for all of them.
-                    await asyncio.sleep(GATHER_SECONDS)
-        finally:
-            self._lines.pop(key, None)
-            for push in (*group, *line.waiting):
-                _fail(push, Unavailable("The service is stopping"))
+        """Commit group after group. Whatever one fails with ends this; then _recover takes over."""
+        while group := line.take():
+            for push, outcome in zip(group, await self._commit(group, self._settle), strict=True):
+                _answer(push, outcome)
+            if len(line.waiting) < len(group) > 1:
+                # Those who were just answered are about to send more: one transaction for all of them.
+                await asyncio.sleep(GATHER_SECONDS)
+        del self._lines[key]
+
+    async def _recover(self, key: tuple[str, str], line: Line, error: BaseException) -> None:
+        await self._one_by_one(line.at_work, error)
+        await self._serve(key, line)
 
     async def _one_by_one(self, group: Sequence[Push], error: BaseException) -> None:
         """Try each alone, so that none fails for what another brought, nor for what is inferred about customers."""
@@ -111,26 +122,33 @@ class Together:
         )
         away: BaseException | None = None
         for push in group:
-            found = away or await self._attempt([push], None)
-            if found is not None:
+            # Gathered, because what one fails with must not end the serving of the next.
+            found = away or (await asyncio.gather(self._commit([push], None), return_exceptions=True))[0]
+            if isinstance(found, BaseException):
                 _fail(push, found)
                 # Nobody gains by everybody waiting for a database that is away.
                 away = found if is_database_away(found) else None
-
-    async def _attempt(self, group: Sequence[Push], settle: Settle | None) -> BaseException | None:
-        """Commit a group and answer it; what went wrong, if something did."""
-        # Gathered, because what one group fails with must not end the serving of the next.
-        (found,) = await asyncio.gather(self._commit(group, settle), return_exceptions=True)
-        if isinstance(found, BaseException):
-            return found
-        for push, outcome in zip(group, found, strict=True):
-            if not push.answer.done():
-                push.answer.set_result(outcome)
-        return None
+            else:
+                _answer(push, found[0])
 
     async def _commit(self, group: Sequence[Push], settle: Settle | None) -> list[Outcome]:
+        if settle is not None and self._express.is_free:
+            try:
+                found = await store_quickly(self._express, group, look_at=self._look_at)
+            except psycopg.Error as error:
+                # Somebody held a lock for long, or the connection was lost: the long way may yet succeed.
+                tell = log.info if isinstance(error, LockNotAvailable) else log.warning
+                tell("small pushes go the long way", error=type(error).__qualname__, requests=len(group))
+                found = None
+            if found is not None:
+                return found
         async with self._database.write() as session:
             return await store_group(session, group, intake=self._intake, settle=settle)
+
+
+def _answer(push: Push, outcome: Outcome) -> None:
+    if not push.answer.done():
+        push.answer.set_result(outcome)
 
 
 def _fail(push: Push, error: BaseException) -> None:

@@ -10,7 +10,6 @@ from app.records.intake.answers import BulkAnswer
 # Clients spell identifiers as text; the protocol lets callers send numbers.
 Id = Annotated[str | int | None, msgspec.Meta(description="Text of 1 to 255 characters, or a whole number.")]
 Document = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": ["object", "null"]})]
-Anything = Annotated[Any, msgspec.Meta(extra_json_schema={})]
 NOTHING = msgspec.Raw(b"{}")
 
 

@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import ARRAY, Text, any_, bindparam, select, tuple_
 
 from app.db import arrays, copy
-from app.db.batch import Statement, run
+from app.db.batch import Call, Statement, run
 from app.db.engine import Session, driver
 from app.records.intake.once import Known
 from app.records.transactions.columns import TransactionColumns
@@ -158,8 +158,7 @@ async def add(session: Session, source: str, columns: TransactionColumns) -> Non
 
 
 # What is not sent stands as null. Microseconds are exact as doubles until long after the last day that is taken.
-_ADD_UNKNOWN = Statement(
-    """
+_ADD_FEW = """
 insert into transactions (source, transaction_id, customer_id, occurred_at, kind, amount_minor, currency,
                           margin_minor, refunds, channel, campaign_id, line_count)
 select $1, transaction_id, customer_id, timestamptz '1970-01-01Z' + occurred_at * interval '1 microsecond', kind,
@@ -167,14 +166,36 @@ select $1, transaction_id, customer_id, timestamptz '1970-01-01Z' + occurred_at 
   from json_to_recordset($2) as given (
          transaction_id text, customer_id text, occurred_at bigint, kind text, amount_minor bigint, currency text,
          margin_minor bigint, refunds text, channel text, campaign_id text, line_count integer)
+ where {condition}
     on conflict do nothing
 returning transaction_id
 """
-)
+_ADD_UNKNOWN = Statement(_ADD_FEW.format(condition="true"))
+_OF_SOMEBODY = "customer_id is null or exists (select from customers c where c.customer_id = given.customer_id)"
+_ADD_OF_THE_KNOWN = Statement(_ADD_FEW.format(condition=_OF_SOMEBODY))
 
 
 async def add_unknown(session: Session, source: str, columns: TransactionColumns) -> set[str]:
     """Insert those of a few rows that are not stored, with their lines; their identifiers."""
+    (found,) = await run(session, (_ADD_UNKNOWN, [source, _few(columns)]))
+    inserted = {each for (each,) in found}
+    if columns.items is not None and inserted:
+        added = columns.take([place for place, each in enumerate(columns.transaction_id) if each in inserted])
+        assert added.items is not None, "rows taken keep their lines"
+        await _add_items(session, source, added, added.items)
+    return inserted
+
+
+def insertion(source: str, columns: TransactionColumns) -> Call | None:
+    """What inserts those of a few rows that are not stored, of guests and of customers who exist; one row for each.
+
+    Null where there are lines to be stored with them. Needs lock_intake, as add_unknown does.
+    """
+    return None if columns.items is not None else (_ADD_OF_THE_KNOWN, [source, _few(columns)])
+
+
+def _few(columns: TransactionColumns) -> str:
+    """The rows as the statements take them."""
     given: dict[str, Sequence[Any]] = {
         "transaction_id": columns.transaction_id,
         "customer_id": columns.customer_id,
@@ -189,13 +210,7 @@ async def add_unknown(session: Session, source: str, columns: TransactionColumns
     if columns.items is not None:
         given["line_count"] = columns.items.counts.tolist()
     rows = [dict(zip(given, row, strict=True)) for row in zip(*given.values(), strict=True)]
-    (found,) = await run(session, (_ADD_UNKNOWN, [source, orjson.dumps(rows).decode()]))
-    inserted = {each for (each,) in found}
-    if columns.items is not None and inserted:
-        added = columns.take([place for place, each in enumerate(columns.transaction_id) if each in inserted])
-        assert added.items is not None, "rows taken keep their lines"
-        await _add_items(session, source, added, added.items)
-    return inserted
+    return orjson.dumps(rows).decode()
 
 
 async def _add_items(session: Session, source: str, columns: TransactionColumns, items: ItemColumns) -> None:

@@ -21,7 +21,13 @@ SHELF: Shelf[TransactionColumns] = Shelf(
 )
 
 TRANSACTION_KIND: Kind[TransactionIn, TransactionColumns] = Kind(
-    "transactions", TRANSACTIONS, columns_of, TransactionColumns.take, storing(SHELF), adding(SHELF)
+    "transactions",
+    TRANSACTIONS,
+    columns_of,
+    TransactionColumns.take,
+    storing(SHELF),
+    adding(SHELF),
+    repository.insertion,
 )
 
 

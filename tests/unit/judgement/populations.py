@@ -20,6 +20,11 @@ def labels_of(*sizes, unassigned=0):
     return np.concatenate([*parts, np.full(unassigned, -1)]).astype(np.int64)
 
 
+def cliffs_delta(group, rest):
+    """By its definition, pair by pair (Cliff 1993, equation 3)."""
+    return float(np.sign(np.subtract.outer(group, rest)).mean())
+
+
 def shop():
     """Forty frequent spenders, forty who bought once long ago, and forty in between."""
     days = [*range(1, 41), *range(300, 340), *range(60, 140, 2)]

@@ -1,13 +1,12 @@
-"""Warnings on segmentations that have too many segments, and none on those that do not."""
+"""Warnings on segmentations that have too many segments, none on those that do not; and rules that tell them apart."""
 
-import pickle
+from uuid import UUID
 
 import numpy as np
-import pytest
 
+from app.modelling.segments.fitting import account_of
 from app.modelling.segments.judgement.advice import warnings_of
-from app.modelling.segments.judgement.judging import Asked, judge
-from app.modelling.segments.judgement.surrogate import rules_of
+from app.modelling.segments.task import Task
 from tests.unit.judgement.populations import attribute_feature, features_named, labels_of, numbers, shop, words
 
 
@@ -62,28 +61,20 @@ def test_a_feature_known_of_nobody_tells_nobody_apart():
 
 def test_rules_read_the_segments_aloud():
     values, labels, features = shop()
-    found = rules_of(values, labels, features=features)
+    found = account_of(asked(features), values, labels)
     assert found["fidelity"] == 1.0
     assert {rule["segment"] for rule in found["rules"]} == {0, 1, 2}
     assert sum(rule["customers"] for rule in found["rules"]) == 120
+    assert all(rule["rule"] and rule["purity"] == 1.0 for rule in found["rules"])
 
 
-@pytest.mark.parametrize(("labels", "reason"), [(labels_of(4), "one_segment"), (labels_of(2, 2), "too_few")])
-def test_rules_that_cannot_be_told_say_why(labels, reason):
-    same = {"purchase_count": numbers(1, 1, 1, 1)}
-    assert rules_of(same, labels, features=features_named(same)) == {"fidelity": None, "reason": reason, "rules": []}
-
-
-def test_a_judgement_can_be_asked_of_another_process():
+def test_of_customers_in_no_segment_rules_say_nothing():
     values, labels, features = shop()
-    read = tuple((feature.name, feature.dtype) for feature in features)
-    asked = Asked(
-        read, k=3, currency="EUR", names_taken={2: "Regulars"}, spend_after=values["total_spend"], days_after=30
-    )
-    found = judge(values, labels, pickle.loads(pickle.dumps(asked)))
-    assert [portrait.name for portrait in pickle.loads(pickle.dumps(found)).portraits] == [
-        "Recent, frequent, high spend",
-        "Lapsed, low spend one-time buyers",
-        "Regulars",
-    ]
-    assert (len(found.scorecards), found.warnings, found.rules["fidelity"]) == (3, [], 1.0)
+    found = account_of(asked(features), values, np.where(labels == 1, -1, labels))
+    assert {rule["segment"] for rule in found["rules"]} == {0, 2}
+    assert sum(rule["customers"] for rule in found["rules"]) == 80
+
+
+def asked(features):
+    named = [{"name": each.name, "dtype": each.dtype, "kind": each.kind} for each in features]
+    return Task("kmeans", str(UUID(int=1)), named, "buyers", "EUR", 0.02)

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from app.modelling.features.definitions import BY_NAME
 from app.modelling.segments.judgement import effects
 from app.modelling.segments.judgement.effects import Groups, effects_of, magnitude
-from app.stats.effect_size import cliffs_delta
-from tests.unit.judgement.populations import attribute_feature, labels_of, numbers, words
+from tests.unit.judgement.populations import attribute_feature, cliffs_delta, labels_of, numbers, words
 
 SPEND = BY_NAME["total_spend"]
 COUNTRY = attribute_feature("attributes.country", "category")

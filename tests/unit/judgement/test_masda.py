@@ -13,8 +13,8 @@ from app.modelling.segments.judgement.columns import (
     RESPONDED,
 )
 from app.modelling.segments.judgement.masda import scorecard
-from app.stats.effect_size import cliffs_delta, eta_squared
-from tests.unit.judgement.populations import attribute_feature, features_named, labels_of, numbers, words
+from app.stats.effect_size import eta_squared
+from tests.unit.judgement.populations import attribute_feature, cliffs_delta, features_named, labels_of, numbers, words
 
 ENTRIES = ["measurable", "accessible", "substantial", "differentiable", "actionable"]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pyarrow import csv
 
 from app.stats.estimate import StatsError
-from app.stats.rfm import RfmEdges, quintile_edges, rfm_scores
+from app.stats.rfm import RfmEdges, quintile_edges, rfm_scores, rfm_scores_of_one
 
 EDGES = RfmEdges((7, 30, 90, 180), (1, 2, 3, 6), (2500, 5000, 9000, 20000))
 SAMPLES = st.lists(st.integers(0, 10**9), min_size=1, max_size=60)
@@ -57,6 +57,12 @@ def test_equal_customers_score_equally_and_better_ones_never_lower(customers):
         values, ranked = columns[feature][order], scores[order, feature].astype(int)
         assert (np.diff(ranked) >= 0).all()
         assert (np.diff(ranked)[np.diff(values) == 0] == 0).all()
+
+
+# Values of this size fall on edges as often as between them.
+@given(st.tuples(*[st.integers(0, 190) | st.integers(2_400, 20_001) | st.floats(0, 25_000)] * 3))
+def test_one_customer_scores_as_among_others(customer):
+    assert list(rfm_scores_of_one(*customer, EDGES)) == rfm_scores(*([each] for each in customer), EDGES)[0].tolist()
 
 
 @given(st.lists(st.integers(0, 10**9), min_size=5, max_size=60, unique=True))
