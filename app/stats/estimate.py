@@ -19,6 +19,9 @@ Reason = Literal[
     "horizon_exceeds_history",
     "no_positive_spend",
     "singular",
+    "no_gain",
+    "not_measured",
+    "margin_unknown",
 ]
 
 
