@@ -1,0 +1,1 @@
+"""Comparing groups, from sufficient statistics that add up over days and strata."""
