@@ -84,6 +84,7 @@ churn_scores = Table(
         "ix_churn_scores_at_risk",
         "model_id",
         text("value_at_risk_minor desc nulls last"),
+        text("churn_probability desc"),
         "customer_id",
     ),
     Index("ix_churn_scores_customer", "customer_id"),
@@ -105,6 +106,7 @@ clv_scores = Table(
     CheckConstraint("p_alive between 0 and 1", name="p_alive_is_one"),
     CheckConstraint("expected_purchases >= 0", name="expected_purchases_not_negative"),
     Index("ix_clv_scores_customer", "customer_id"),
+    Index("ix_clv_scores_value", "model_id", text("clv_minor desc nulls last"), "customer_id"),
 )
 
 # One row per time everybody was scored and segment, and one for everybody, whose segment_id is null: what the customers

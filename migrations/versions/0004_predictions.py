@@ -76,7 +76,12 @@ def upgrade() -> None:
     op.create_index(
         "ix_churn_scores_at_risk",
         "churn_scores",
-        ["model_id", sa.literal_column("value_at_risk_minor desc nulls last"), "customer_id"],
+        [
+            "model_id",
+            sa.literal_column("value_at_risk_minor desc nulls last"),
+            sa.literal_column("churn_probability desc"),
+            "customer_id",
+        ],
         unique=False,
     )
     op.create_index("ix_churn_scores_customer", "churn_scores", ["customer_id"], unique=False)
@@ -121,6 +126,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("model_id", "customer_id", name=op.f("pk_clv_scores")),
     )
     op.create_index("ix_clv_scores_customer", "clv_scores", ["customer_id"], unique=False)
+    op.create_index(
+        "ix_clv_scores_value",
+        "clv_scores",
+        ["model_id", sa.literal_column("clv_minor desc nulls last"), "customer_id"],
+        unique=False,
+    )
     op.create_table(
         "model_activations",
         sa.Column("model_id", sa.Uuid(), nullable=False),
@@ -150,6 +161,7 @@ def downgrade() -> None:
         "ix_model_activations_open", table_name="model_activations", postgresql_where=sa.text("active_to is null")
     )
     op.drop_table("model_activations")
+    op.drop_index("ix_clv_scores_value", table_name="clv_scores")
     op.drop_index("ix_clv_scores_customer", table_name="clv_scores")
     op.drop_table("clv_scores")
     op.drop_index("ix_clv_equity_segment", table_name="clv_equity")
