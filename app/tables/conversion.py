@@ -68,6 +68,14 @@ def reporting_rates(currency: str) -> CTE:
     )
 
 
+def rates_by_day(currency: str) -> CTE:
+    """Per foreign currency and day: the factor. Stretches would be compared with each fact; days are looked up."""
+    stretch = reporting_rates(currency).c
+    later = func.generate_series(0, RATE_STAYS_GOOD_DAYS).column_valued("later")
+    day = cast(stretch.valid_from + later, Date)
+    return select(stretch.currency, day.label("day"), stretch.factor).where(day < stretch.valid_to).cte("rates_by_day")
+
+
 def rate_applies(rates: CTE, currency: ColumnElement[object], day: ColumnElement[object]) -> ColumnElement[bool]:
     """The join condition from a fact in some currency on some day to its rate: at most one row; outer join it."""
     return and_(rates.c.currency == currency, day >= rates.c.valid_from, day < rates.c.valid_to)

@@ -110,9 +110,7 @@ def upgrade() -> None:
         sa.Column("assigned_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("exposed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("external", sa.Boolean(), server_default=sa.text("false"), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["campaign_id"], ["campaigns.campaign_id"], name=op.f("fk_campaign_assignments_campaign_id")
-        ),
+        sa.Column("crossed_over", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.PrimaryKeyConstraint("assignment_id", name=op.f("pk_campaign_assignments")),
     )
     op.create_index(
@@ -121,6 +119,13 @@ def upgrade() -> None:
         ["customer_id", "exposed_at"],
         unique=False,
         postgresql_where=sa.text("customer_id is not null"),
+    )
+    op.create_index(
+        "ix_campaign_assignments_erased",
+        "campaign_assignments",
+        ["campaign_id"],
+        unique=False,
+        postgresql_where=sa.text("customer_id is null"),
     )
     op.create_index(
         "ix_campaign_assignments_unit",
@@ -141,6 +146,11 @@ def downgrade() -> None:
         "ix_campaign_assignments_customer",
         table_name="campaign_assignments",
         postgresql_where=sa.text("customer_id is not null"),
+    )
+    op.drop_index(
+        "ix_campaign_assignments_erased",
+        table_name="campaign_assignments",
+        postgresql_where=sa.text("customer_id is null"),
     )
     op.drop_table("campaign_assignments")
     op.drop_index(op.f("ix_campaigns_segment_id"), table_name="campaigns")

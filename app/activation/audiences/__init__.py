@@ -1,0 +1,1 @@
+"""Audiences of campaigns: handed out without their holdout."""
