@@ -10,6 +10,7 @@ from app.cli.demo.command import demo
 from app.cli.importing import import_file
 from app.cli.keys import keys
 from app.cli.migrate import migrate
+from app.cli.reporting import reporting_role
 from app.cli.serve import serve
 from app.cli.worker import worker
 
@@ -42,5 +43,6 @@ application.command()(worker)
 application.command()(migrate)
 application.command("import")(import_file)
 application.add_typer(keys, name="keys")
+application.add_typer(reporting_role, name="reporting-role")
 application.command()(check)
 application.command()(demo)
