@@ -3,7 +3,22 @@
 import os
 import sys
 
-from bench import draining, features, full_features, import_file, ingest, kmeans, lookups, realtime, segments
+from bench import (
+    attribution,
+    btyd,
+    campaigns,
+    churn,
+    clv,
+    draining,
+    features,
+    full_features,
+    import_file,
+    ingest,
+    kmeans,
+    lookups,
+    realtime,
+    segments,
+)
 
 ALL = {
     "ingest": ingest.main,
@@ -13,8 +28,13 @@ ALL = {
     "full_features": full_features.main,
     "kmeans": kmeans.main,
     "segments": segments.main,
+    "btyd": btyd.main,
     "draining": draining.main,
     "realtime": realtime.main,
+    "churn": churn.main,
+    "clv": clv.main,
+    "campaigns": campaigns.main,
+    "attribution": attribution.main,
 }
 
 

@@ -1,0 +1,159 @@
+"""Journeys, campaigns and segments, read for attribution."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Date, exists, func, select, text
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+
+from app.db.engine import Session
+from app.measurement.attribution.journeys import (
+    is_outcome,
+    is_touch,
+    priced,
+    unit,
+    with_outcome,
+    without_outcome,
+)
+from app.measurement.attribution.question import Question
+from app.tables.campaigns import HOLDOUT, campaign_assignments, campaigns
+from app.tables.conversion import reporting_day
+from app.tables.events import events
+from app.tables.segments import segmentation_versions, segmentations, segments
+from app.tables.transactions import transactions
+
+SHOWN_DAYS, SHOWN_CURRENCIES, SHOWN_SEGMENTATIONS = 5, 20, 10
+_c = campaigns.c
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """Journeys along one path: codes of channels from the last touch back, null for none at all."""
+
+    segment_id: UUID | None
+    codes: Sequence[int] | None
+    ages: Sequence[int] | None
+    converted: int
+    amount_minor: int
+    nulls: int
+    unconverted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A campaign that is over and has a holdout."""
+
+    campaign_id: str
+    channel: str | None
+
+
+async def prepare(session: Session) -> None:
+    """Have statements planned for their own window, and sets meet in hash tables: right after a first load the planner
+    knows no sizes and would look through all touches once for each purchase."""
+    await session.execute(text("set local plan_cache_mode = force_custom_plan"))
+    await session.execute(text("set local enable_nestloop = off"))
+    await session.execute(text("set local work_mem = '64MB'"))
+
+
+async def channels(session: Session, question: Question, *, at_most: int) -> list[str]:
+    """What was touched in the time of the question, by name; at most `at_most`."""
+    query = select(unit(question)).where(is_touch(question)).distinct().order_by(unit(question)).limit(at_most)
+    return list(await session.scalars(query))
+
+
+async def converted(session: Session, question: Question, names: list[str], *, at_most: int) -> list[Path]:
+    """Distinct paths that ended with an outcome, also the one without a touch; no order; at most `at_most`."""
+    rows = await session.execute(with_outcome(question, names).limit(at_most))
+    return [
+        Path(segment_id, path, ages, n, int(amount or 0), 0, unconverted)
+        for segment_id, path, ages, n, amount, unconverted in rows
+    ]
+
+
+async def unconverted(session: Session, question: Question, names: list[str], *, at_most: int) -> list[Path]:
+    """Distinct paths that ended without one; no order; at most `at_most`."""
+    rows = await session.execute(without_outcome(question, names).limit(at_most))
+    return [Path(segment_id, path, None, 0, 0, n) for segment_id, path, n in rows]
+
+
+async def of_nobody(session: Session, question: Question) -> Path:
+    """Outcomes in the window of guests and of customers who were erased."""
+    joined: Any = events
+    c, amount = events.c, 0 * func.count()
+    missing: Any = 0 * func.count()
+    if question.has_money:
+        joined, price = priced(question)
+        c, amount, missing = transactions.c, func.sum(price), func.count().filter(price.is_(None))
+    window = question.window
+    query = select(func.count(), amount, missing).select_from(joined)
+    query = query.where(
+        is_outcome(question), c.customer_id.is_(None), c.occurred_at >= window.start, c.occurred_at < window.end
+    )
+    n, total, unpriced = (await session.execute(query)).one()
+    return Path(None, None, None, n, int(total or 0), 0, unpriced)
+
+
+async def missing_rates(session: Session, question: Question) -> list[tuple[str, int, list[date]]]:
+    """Per currency, in order: how many days of the window have purchases but no rate, and the first of these days."""
+    t, window = transactions.c, question.window
+    joined, amount = priced(question)
+    day = reporting_day(t.occurred_at, question.reporting.zone).label("day")
+    in_window = (t.occurred_at >= window.start, t.occurred_at < window.end)
+    days = (
+        select(t.currency, day)
+        .select_from(joined)
+        .where(is_outcome(question), *in_window, amount.is_(None))
+        .distinct()
+        .subquery()
+        .c
+    )
+    in_order = func.array_agg(aggregate_order_by(days.day, days.day), type_=ARRAY(Date))
+    query = select(days.currency, func.count(), in_order[1:SHOWN_DAYS]).group_by(days.currency).order_by(days.currency)
+    return [(row[0], row[1], row[2]) for row in await session.execute(query.limit(SHOWN_CURRENCIES))]
+
+
+async def data_as_of(session: Session) -> datetime | None:
+    """When the newest transaction or event came in; null before the first."""
+    newest = [select(func.max(each.c.received_at)).scalar_subquery() for each in (transactions, events)]
+    found: datetime | None = await session.scalar(select(func.greatest(*newest)))
+    return found
+
+
+async def judged(session: Session, question: Question, *, at_most: int) -> list[Judged]:
+    """Campaigns inside the window that are over and held somebody out, the newest first; at most `at_most`."""
+    window, a = question.window, campaign_assignments.c
+    held_out = exists().where(a.campaign_id == _c.campaign_id, a.arm == HOLDOUT, a.customer_id.is_not(None))
+    query = select(_c.campaign_id, _c.channel).where(
+        _c.starts_at >= window.start,
+        _c.ends_at <= window.end,
+        _c.ends_at <= question.reporting.now,
+        held_out,
+    )
+    rows = await session.execute(query.order_by(_c.ends_at.desc(), _c.campaign_id).limit(at_most))
+    return [Judged(*row) for row in rows]
+
+
+async def active_segmentations(session: Session) -> list[tuple[UUID, str]]:
+    """Identifier and name of segmentations with an active version, by name; at most SHOWN_SEGMENTATIONS + 1."""
+    s, v = segmentations.c, segmentation_versions.c
+    active = exists().where(v.segmentation_id == s.segmentation_id, v.status == "active")
+    query = select(s.segmentation_id, s.name).where(active).order_by(s.name).limit(SHOWN_SEGMENTATIONS + 1)
+    return [(row[0], row[1]) for row in await session.execute(query)]
+
+
+async def segmentation_exists(session: Session, segmentation_id: UUID) -> bool:
+    """Whether there is such a segmentation, active or not."""
+    return bool(await session.scalar(select(exists().where(segmentations.c.segmentation_id == segmentation_id))))
+
+
+async def segments_of(session: Session, segmentation_id: UUID) -> dict[UUID, dict[str, Any]]:
+    """How segments are shown, by identifier, in their order."""
+    s = segments.c
+    query = select(s.segment_id, s.key, s.name).where(s.segmentation_id == segmentation_id).order_by(s.position, s.key)
+    return {
+        row[0]: {"segment": row[0], "segment_key": row[1], "segment_name": row[2]}
+        for row in await session.execute(query)
+    }

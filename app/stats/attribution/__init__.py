@@ -1,0 +1,1 @@
+"""How credit for outcomes is shared among the channels that customers met on their way."""
