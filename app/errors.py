@@ -152,6 +152,21 @@ class RejectionNotFound(NotFound):
     title = "There is no such rejection"
 
 
+class CampaignNotFound(NotFound):
+    code = "campaign_not_found"
+    title = "There is no such campaign"
+
+
+class InitiativeNotFound(NotFound):
+    code = "initiative_not_found"
+    title = "There is no such initiative"
+
+
+class HoldoutNotFound(NotFound):
+    code = "holdout_not_found"
+    title = "There is no such holdout"
+
+
 class WebhookNotFound(NotFound):
     code = "webhook_not_found"
     title = "There is no such webhook endpoint"
@@ -170,6 +185,11 @@ class Conflict(TesseraError):
 class NotReady(Conflict):
     code = "not_ready"
     title = "Something else has to happen first"
+
+
+class NoAudience(Conflict):
+    code = "no_audience"
+    title = "This campaign has nobody to hand out"
 
 
 class NoActiveModel(Conflict):

@@ -11,13 +11,24 @@ from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import __version__
+from app.activation.audiences.router import router as audiences_router
 from app.activation.webhooks.addresses import Allowed
 from app.activation.webhooks.guard import Guard
 from app.activation.webhooks.router import router as webhooks_router
 from app.clock import Clock, SystemClock
 from app.config import Settings
 from app.db.engine import Database, Session
+from app.measurement.attribution.router import router as attribution_router
+from app.measurement.campaigns.router import router as campaigns_router
+from app.measurement.cohorts.router import router as cohorts_router
 from app.measurement.kpis.router import router as kpis_router
+from app.measurement.roi.router import router as roi_router
+from app.modelling.churn.lookup import ChurnLookups
+from app.modelling.churn.router import hot_router as churn_hot_router
+from app.modelling.churn.router import router as churn_router
+from app.modelling.churn.scoring import ChurnModels
+from app.modelling.clv import equity as clv
+from app.modelling.clv.router import router as clv_router
 from app.modelling.features import service as features
 from app.modelling.features.compiler import Reporting
 from app.modelling.features.router import router as features_router
@@ -28,12 +39,13 @@ from app.modelling.memberships.router import hot_router as memberships_hot_route
 from app.modelling.memberships.router import router as memberships_router
 from app.modelling.registry.shelf import Models
 from app.modelling.segments.router import router as segments_router
-from app.modelling.segments.settling import Settler
+from app.modelling.segments.settling import Look, Settler
 from app.modelling.segments.working import Assigners
 from app.operations.audit.router import router as audit_router
 from app.operations.jobs.router import router as jobs_router
 from app.operations.keys import service as keys
 from app.operations.keys.router import router as keys_router
+from app.operations.quality.router import router as quality_router
 from app.records.costs.router import router as costs_router
 from app.records.costs.service import cost_kind
 from app.records.customers.router import router as customers_router
@@ -68,6 +80,7 @@ ADMIN_KEY_SECONDS = 2.0
 ROUTERS = (
     memberships_hot_router,  # first: routes are tried in order, and these are asked most
     transactions_hot_router,
+    churn_hot_router,
     events_hot_router,
     health.router,
     customers_router,
@@ -82,11 +95,19 @@ ROUTERS = (
     features_router,
     segments_router,
     memberships_router,
+    churn_router,
+    clv_router,
     webhooks_router,
     kpis_router,
+    cohorts_router,
+    roi_router,
+    campaigns_router,
+    audiences_router,
+    attribution_router,
     jobs_router,
     keys_router,
     audit_router,
+    quality_router,
 )
 
 DESCRIPTION = """
@@ -103,6 +124,7 @@ def profile_sections(settings: Settings, lookups: Lookups) -> Mapping[str, Calla
     return {
         "features": partial(features.section, reporting=reporting),
         "memberships": partial(memberships.section, names=lookups.names),
+        "clv": partial(clv.section, currency=settings.reporting_currency),
     }
 
 
@@ -147,8 +169,13 @@ def create_app(settings: Settings, *, database_url: str, secret: bytes, clock: C
     app.state.freshness = Freshness(database)
     app.state.before_metrics = (app.state.freshness.measure,)
     app.state.assigners = Assigners(Models(secret))
+    app.state.clv_models = Models(secret, kind="clv")
+    app.state.churn_models = ChurnModels(Models(secret, kind="churn"))
+    reporting = Reporting(settings.reporting_currency, settings.timezone)
+    app.state.churn_lookups = ChurnLookups(database, app.state.churn_models, reporting, app.state.service.clock)
     settler = Settler(Reporting(settings.reporting_currency, settings.timezone), app.state.assigners)
-    app.state.together = Together(database, app.state.intake, partial(_settle, settler, app.state.service.clock))
+    at_work = (settler, app.state.service.clock)
+    app.state.together = Together(database, app.state.intake, partial(_settle, *at_work), partial(_look_at, *at_work))
     app.state.profile_sections = profile_sections(settings, app.state.lookups)
     app.state.webhook_guard = Guard(Allowed.of(settings.webhook_allow))
     app.state.readiness = health.Readiness(database)
@@ -165,6 +192,11 @@ async def _settle(settler: Settler, clock: Clock, session: Session, customer_ids
     return await settler.settle(session, customer_ids, now=clock.now())
 
 
+def _look_at(settler: Settler, clock: Clock, customer_ids: Sequence[str]) -> Look | None:
+    """The same in its quick way."""
+    return settler.look_at(customer_ids, now=clock.now())
+
+
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state: ServiceState = app.state.service
@@ -178,6 +210,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     letting_in.cancel()
     await app.state.together.close()
     await app.state.lookups.close()
+    await app.state.churn_lookups.close()
     await app.state.freshness.close()
     await state.database.close()
 

@@ -15,7 +15,11 @@ from app.db.revisions import current_revision, newest_revision
 from app.jobs.compute import Compute
 from app.jobs.runtime import Handler, Runner
 from app.jobs.worker import queue_app, work
+from app.modelling.churn import jobs as churn_jobs
+from app.modelling.churn.scoring import ChurnModels
+from app.modelling.clv import jobs as clv_jobs
 from app.modelling.features.compiler import Reporting
+from app.modelling.predictions.nightly import keep_nightly
 from app.modelling.registry.shelf import Models
 from app.modelling.segments import jobs as segment_jobs
 from app.modelling.segments.current import keep_current
@@ -44,14 +48,23 @@ async def run_worker(settings: Settings, *, database_url: str, secret: bytes, st
     reporting = Reporting(settings.reporting_currency, settings.timezone)
     models = Models(secret)
     assigners = Assigners(models)
-    handlers = {**HANDLERS, IMPORT: import_handler(secret), **segment_jobs.handlers(reporting, models, assigners)}
+    handlers = {
+        **HANDLERS,
+        IMPORT: import_handler(secret),
+        **segment_jobs.handlers(reporting, models, assigners),
+        **clv_jobs.handlers(reporting, Models(secret, kind="clv")),
+        **churn_jobs.handlers(reporting, ChurnModels(Models(secret, kind="churn"))),
+    }
     runner = Runner(database, clock=SystemClock(), compute=compute, handlers=handlers)
-    keeping_current = asyncio.create_task(
-        keep_current(database, clock=SystemClock(), reporting=reporting, assigners=assigners, stop=stop)
-    )
-    delivering = asyncio.create_task(
-        deliver(database, clock=SystemClock(), secret=secret, allow=settings.webhook_allow, stop=stop)
-    )
+    beside = {
+        asyncio.create_task(
+            keep_current(database, clock=SystemClock(), reporting=reporting, assigners=assigners, stop=stop)
+        ),
+        asyncio.create_task(
+            deliver(database, clock=SystemClock(), secret=secret, allow=settings.webhook_allow, stop=stop)
+        ),
+        asyncio.create_task(keep_nightly(database, clock=SystemClock(), zone=settings.timezone, stop=stop)),
+    }
     try:
         while not stop.is_set():
             if await _is_ready(database):
@@ -60,9 +73,9 @@ async def run_worker(settings: Settings, *, database_url: str, secret: bytes, st
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), RECONNECT_SECONDS)
     finally:
-        keeping_current.cancel()
-        delivering.cancel()
-        await asyncio.wait({keeping_current, delivering})
+        for task in beside:
+            task.cancel()
+        await asyncio.wait(beside)
         compute.close()
         await database.close()
 

@@ -1,5 +1,7 @@
 """Key figures over HTTP: the question, the shape of the answer, and every refusal."""
 
+import csv
+import io
 from typing import Any
 from uuid import UUID
 
@@ -7,7 +9,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from app.measurement.kpis.definitions import ANNOUNCED, KPIS
+from app.measurement.kpis.definitions import KPIS
 from app.measurement.kpis.service import MAX_POINTS
 from tests.conftest import Service
 from tests.support import kpi_oracle
@@ -18,6 +20,7 @@ from tests.support.shop import shop
 
 pytestmark = pytest.mark.anyio
 
+NOVEMBER = "metric=purchases&from=2026-11-01&to=2026-12-01"
 # GET /v1/kpis of the contract.
 CONTRACT = [
     "conversion_rate",
@@ -145,11 +148,50 @@ async def test_lists_may_be_repeated_or_have_commas(service: Service) -> None:
     ]
 
 
+async def test_csv_has_a_line_for_each_figure_and_runs_no_formula(service: Service) -> None:
+    await service.push(
+        transaction("T-1", amount="10.00", channel="=cmd()", occurred_at="2026-10-05T10:00:00Z"),
+        transaction("T-2", amount="8.00", channel="=cmd()", occurred_at="2026-09-05T10:00:00Z"),
+    )
+    query = "metric=revenue_net,conversion_rate&group_by=channel&from=2026-10-01&to=2026-11-01"
+    for suffix, headers in (("&format=csv", {}), ("", {"Accept": "text/csv"})):
+        answer = await service.client.get(f"/v1/kpis?{query}{suffix}", headers=headers)
+        assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+        assert answer.text.splitlines() == [
+            "metric,channel,period,value,low,high,level,n,numerator,denominator,reason,currency",
+            "revenue_net,'=cmd(),,10.0,,,,1,10.0,,,EUR",
+            "conversion_rate,'=cmd(),,,,,,0,0,0,zero_denominator,EUR",
+        ]
+    compared = await service.client.get(
+        f"/v1/kpis?{query}&compare_from=2026-09-01&compare_to=2026-10-01", headers={"Accept": "text/csv"}
+    )
+    first = next(csv.DictReader(io.StringIO(compared.text)))
+    assert (first["baseline_value"], first["change_absolute_value"], first["change_relative_value"]) == (
+        "8.0",
+        "2.0",
+        "0.25",
+    )
+    for accept in ("*/*", "application/json", "text/csv;q=0.5, application/json"):
+        answer = await service.client.get(f"/v1/kpis?{query}", headers={"Accept": accept})
+        assert answer.headers["content-type"] == "application/json"
+
+
+async def test_a_window_compared_with_is_said_and_stands_beside_each_figure(service: Service) -> None:
+    await service.push(transaction("T-1", amount="10.00", occurred_at="2026-10-05T10:00:00Z"))
+    answer = await ask(
+        service, "metric=purchases&from=2026-10-01&to=2026-11-01&compare_from=2026-09-01&compare_to=2026-10-01"
+    )
+    assert answer["compared"] == {"from": "2026-09-01T00:00:00Z", "to": "2026-10-01T00:00:00Z"}
+    [row] = answer["data"]
+    assert (row["baseline"]["value"], row["change"]["absolute"]["value"]) == (0, 1.0)
+    assert row["change"]["relative"] == {"value": None, "reason": "zero_denominator", "n": 1}
+
+
 async def test_definitions_are_the_registry(service: Service) -> None:
     answer = await service.client.get("/v1/kpis/definitions")
     assert answer.status_code == 200
     assert [each["name"] for each in answer.json()["data"]] == [kpi.name for kpi in KPIS]
-    assert answer.json()["data"][-1] == {
+    assert answer.json()["data"][7] == {
         "name": "average_order_value",
         "unit": "money",
         "direction": "higher_is_better",
@@ -157,21 +199,31 @@ async def test_definitions_are_the_registry(service: Service) -> None:
         "denominator": "purchases",
         "interval": "student_t",
         "meaning": "Gross revenue per purchase, with the interval of a sample mean.",
+        "has_no_meaning_by": [],
     }
 
 
-async def test_every_metric_of_the_contract_is_answered_or_announced(service: Service) -> None:
-    assert {kpi.name for kpi in KPIS} | ANNOUNCED == set(CONTRACT)
-    for name in ANNOUNCED:
-        assert await refused(service, f"metric={name}") == ("unknown_metric", [("metric", "metric_not_available")])
+async def test_every_metric_of_the_contract_is_answered_before_anything_happened(service: Service) -> None:
+    assert {kpi.name for kpi in KPIS} == set(CONTRACT)
+    answer = await ask(service, f"metric={','.join(CONTRACT)}")
+    assert {row["metric"]: row.get("reason") for row in answer["data"] if row["value"] is None} == {
+        **dict.fromkeys(
+            ["conversion_rate", "average_order_value", "cost_per_acquisition", "repeat_purchase_rate"],
+            "zero_denominator",
+        ),
+        **dict.fromkeys(["retention_rate", "churn_rate", "click_through_rate", "open_rate"], "zero_denominator"),
+        **dict.fromkeys(["csat", "nps", "roas"], "zero_denominator"),
+        "cltv": "no_active_model",
+        "revenue_growth": "baseline_missing",
+    }
 
 
 async def test_all_unknown_metrics_are_named_with_those_that_are_known(service: Service) -> None:
-    answer = await service.client.get("/v1/kpis?metric=profit,purchases,&metric=nps")
+    answer = await service.client.get("/v1/kpis?metric=profit,purchases,&metric=NPS")
     assert [(error["code"], error["detail"]) for error in answer.json()["errors"]] == [
         ("unknown_metric", "'profit' is not the name of a metric"),
         ("unknown_metric", "'' is not the name of a metric"),
-        ("metric_not_available", "nps is not available in this version"),
+        ("unknown_metric", "'NPS' is not the name of a metric"),
     ]
     assert answer.json()["detail"] == "Available are " + ", ".join(kpi.name for kpi in KPIS)
 
@@ -180,7 +232,17 @@ async def test_all_unknown_metrics_are_named_with_those_that_are_known(service: 
     ("query", "code", "errors"),
     [
         ("", "invalid_input", [("metric", "missing")]),
-        ("metric=purchases&compare_from=2026-01-01", "invalid_input", [("compare_from", "extra_forbidden")]),
+        ("metric=purchases&compare_from=2026-01-01", "bad_window", [("compare_to", "missing")]),
+        ("metric=purchases&compare_to=2026-01-01", "bad_window", [("compare_from", "missing")]),
+        (f"{NOVEMBER}&compare_from=2026-10-01&compare_to=2026-09-01", "bad_window", [("compare_from", "bad_window")]),
+        (f"{NOVEMBER}&compare_from=2026-10-01&compare_to=x", "bad_window", [("compare_to", "invalid_instant")]),
+        (f"{NOVEMBER}&compare_from=2026-10-01&compare_to=%00", "bad_window", [("compare_to", "invalid_instant")]),
+        (
+            f"{NOVEMBER}&compare_from=2026-10-01&compare_to=2026-11-02",
+            "bad_window",
+            [("compare_from", "overlapping_windows")],
+        ),
+        ("metric=purchases&format=xml", "invalid_input", [("format", "literal_error")]),
         ("metric=purchases&groupby=segment", "invalid_input", [("groupby", "extra_forbidden")]),
         ("metric=purchases&from_=2026-01-01", "invalid_input", [("from_", "extra_forbidden")]),
         ("metric=purchases&interval=hour", "invalid_input", [("interval", "literal_error")]),

@@ -90,12 +90,13 @@ def test_nobody_catches_everything_but_the_last_handlers() -> None:
     assert {module for module, node in nodes() if catches_everything(node)} <= LAST_HANDLERS
 
 
-# The outermost layers: of a request, of a readiness check, of a job, of the loops that keep memberships current and
-# send messages, of a command, of a single check of the set-up, of the thread that fills the demo.
+# The outermost layers: of a request, of a readiness check, of a job, of the loops that keep memberships current, queue
+# the work of the night and send messages, of a command, of a single check of the set-up, of the thread that fills the demo.
 LAST_HANDLERS = {
     "web/edge.py",
     "web/health.py",
     "jobs/runtime.py",
+    "modelling/predictions/nightly.py",
     "modelling/segments/current.py",
     "activation/webhooks/courier.py",
     "cli/__init__.py",

@@ -18,6 +18,7 @@ from sqlalchemy import make_url
 
 from app.db.embedded import EmbeddedPostgres
 from app.db.engine import Database
+from app.measurement.cohorts.service import Asked, triangle
 from app.measurement.kpis import service
 from app.measurement.kpis.question import Reporting, Sent
 from tests.conftest import url_of
@@ -137,3 +138,28 @@ async def test_every_month_of_known_customers_is_the_published_one(database: Dat
         # Published with 4 decimals; December 2010 is 572,713.89 / 1,400 = 409.08135, a tie that was rounded down.
         aov = pytest.approx(published["aov"], abs=0.000_05 + 1e-9)
         assert found == {**published, "refunds": -published["refunds"], "aov": aov}, month
+
+
+@pytest.mark.parametrize(
+    ("metric", "published"),
+    [("buyers", "cohort_counts"), ("retention", "cohort_retention_pct"), ("revenue", "cohort_revenue")],
+)
+async def test_the_triangle_of_cohorts_is_the_published_one(
+    database: Database, shop: Shop, metric: Any, published: str
+) -> None:
+    reporting = Reporting(currency="GBP", zone=ZoneInfo("UTC"), now=datetime(2011, 12, 9, 13, tzinfo=UTC))
+    async with database.read() as session:
+        answer = await triangle(session, asked=Asked(metric=metric, to="2012-01-01"), reporting=reporting)
+    found = {row["cohort"]: [cell["value"] for cell in row["cells"]] for row in answer["data"]}
+    assert list(found) == list(shop.reference[published])
+    for cohort, expected in shop.reference[published].items():
+        if metric == "retention":  # published in percent with 4 decimals
+            near = [share and pytest.approx(share / 100, abs=0.000_000_5 + 1e-9) for share in expected]
+            assert found[cohort] == near, cohort
+        else:
+            assert found[cohort] == expected, cohort
+    # The shop was asked on its last day, in December: what is of December may still grow.
+    assert {cell["period"] for row in answer["data"] for cell in row["cells"] if not cell["complete"]} == {
+        "2011-12",
+        None,
+    }

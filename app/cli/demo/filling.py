@@ -55,6 +55,7 @@ def begun(*, seed: int | None, customers: int | None) -> Notes:
 def prepare(home: Path, notes: Notes, *, api: Api, database_url: str, is_new: bool) -> str:
     """Bring the service to where the demo is complete, from wherever it stands. Returns what to tell."""
     from app.cli.demo import load
+    from app.cli.demo.predictions import predict
 
     empty = is_empty(database_url)
     if is_new and not empty:
@@ -67,12 +68,16 @@ def prepare(home: Path, notes: Notes, *, api: Api, database_url: str, is_new: bo
     notebook.write(home, notes)
     api, notes = admitted(home, notes, api=api, database_url=database_url)
     if not notes.is_full:
+        from app.cli.demo.experiments import tell
         from app.cli.demo.shop import simulate
 
         with step("shop simulated"):
             shop = simulate(notes.seed, customers=notes.customers, start=notes.start, end=notes.end)
-        notes = notes.full(load.fill(api, shop))
+        rows = load.fill(api, shop)
+        tell(api, shop)
+        notes = notes.full(rows)
     segmentation, found = load.segment(api)
+    predict(api)
     notebook.write(home, notes)
     return guide(api, notes, segmentation=segmentation, found=found)
 

@@ -14,7 +14,6 @@ from sqlalchemy import (
     Subquery,
     Text,
     and_,
-    case,
     cast,
     exists,
     func,
@@ -28,6 +27,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from app.measurement.attribution.definitions import CONVERSIONS, NO_TOUCHES, TOUCHES_KEPT
 from app.measurement.attribution.question import Question
 from app.measurement.campaigns.units import units
+from app.measurement.spells import with_segment
 from app.tables.conversion import in_reporting_currency, rates_by_day, reporting_day
 from app.tables.events import events
 from app.tables.segments import memberships
@@ -141,7 +141,7 @@ def with_outcome(question: Question, names: list[str]) -> Select[Any]:
     age = cast(func.floor(func.extract("epoch", o.at - t.at) / _SECONDS_OF_DAY), Integer)
     segment: ColumnElement[Any] = null()
     if question.segmentation_id is not None:
-        joined, segment = _with_segment(joined, question, customer_id=o.customer_id, at=o.at)
+        joined, segment = with_segment(joined, question.segmentation_id, customer_id=o.customer_id, at=o.at)
     one = (
         select(
             segment.label("segment_id"),
@@ -177,7 +177,9 @@ def without_outcome(question: Question, names: list[str]) -> Select[Any]:
     joined: FromClause = open_
     segment: ColumnElement[Any] = null()
     if question.segmentation_id is not None:
-        joined, segment = _with_segment(joined, question, customer_id=open_.c.customer_id, at=open_.c.last)
+        joined, segment = with_segment(
+            joined, question.segmentation_id, customer_id=open_.c.customer_id, at=open_.c.last
+        )
     one = (
         select(segment.label("segment_id"), _latest(open_.c.code, open_)[1:TOUCHES_KEPT].label("path"))
         .select_from(joined)
@@ -194,30 +196,3 @@ def _latest(what: ColumnElement[int], touches: FromClause) -> Any:
     t = touches.c
     backwards = (t.at.desc(), t.source.desc(), t.event_id.desc())
     return func.array_agg(aggregate_order_by(what, *backwards), type_=ARRAY(Integer))
-
-
-def _with_segment(
-    joined: FromClause, question: Question, *, customer_id: ColumnElement[Any], at: ColumnElement[Any]
-) -> tuple[FromClause, ColumnElement[Any]]:
-    """Every row with the segment that its customer was in then; before their first one, in that one."""
-    before, after = (
-        each(_m.valid_from).over(partition_by=_m.customer_id, order_by=_m.valid_from) for each in (func.lag, func.lead)
-    )
-    ever, never = (cast(literal(each, Text), _INSTANT) for each in ("-infinity", "infinity"))
-    spells = (
-        select(
-            _m.customer_id,
-            _m.segment_id,
-            case((before.is_(None), ever), else_=_m.valid_from).label("starts_at"),
-            # Never two at one time, also where two overlap by mistake: nobody counts twice.
-            func.least(func.coalesce(_m.valid_to, never), after).label("ends_at"),
-        )
-        .where(_m.segmentation_id == question.segmentation_id)
-        .subquery("spells")
-    )
-    then = and_(
-        spells.c.customer_id == customer_id,
-        spells.c.starts_at <= at,
-        spells.c.ends_at > at,
-    )
-    return joined.outerjoin(spells, then), spells.c.segment_id

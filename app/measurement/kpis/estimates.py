@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
-from app.measurement.kpis.definitions import Kind, Kpi, Measure
+from app.measurement.kpis.kinds import Kind, Kpi, Measure
 from app.money import exponent, from_minor
-from app.stats.estimate import Undetermined
+from app.stats.estimate import Estimate, Undetermined
 from app.stats.mean import mean_interval
-
-GUESTS_ARE_ANONYMOUS = "guests_are_anonymous"
+from app.stats.net_share import net_share_interval
+from app.stats.proportion import proportion_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,14 @@ NONE = Sums()
 Cell = Mapping[Kind, Sums]
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a figure is made of: both measures added up; `denominator` null where it is no quotient."""
+
+    numerator: Sums
+    denominator: Sums | None
+
+
 def added(measure: Measure, cell: Cell) -> Sums:
     """The statistics of a measure from those of its kinds; a count is the sum of ones."""
     parts = [(sign, cell.get(kind, NONE)) for kind, sign in measure.signs.items()]
@@ -35,38 +44,75 @@ def added(measure: Measure, cell: Cell) -> Sums:
     return Sums(n, sum(sign * part.total for sign, part in parts), sum(part.squares for _, part in parts))
 
 
-def figure(kpi: Kpi, cell: Cell, currency: str) -> dict[str, Any]:
-    """What a key figure is by the facts of one group and period."""
+def parts_of(kpi: Kpi, cell: Cell, baseline: Cell | None = None) -> Parts:
+    """Both measures of a key figure; one that is a change takes its denominator from the baseline."""
     numerator = added(kpi.numerator, cell)
-    shown = _in_its_unit(numerator.total, money=kpi.numerator.money, currency=currency)
     if kpi.denominator is None:
-        return _row(value=shown, n=numerator.n, numerator=shown)
-    denominator = added(kpi.denominator, cell)
-    parts = {
-        "numerator": shown,
-        "denominator": _in_its_unit(denominator.total, money=kpi.denominator.money, currency=currency),
-    }
-    found = mean_interval(numerator.n, numerator.total, numerator.squares)
+        return Parts(numerator, None)
+    if not kpi.of_baseline:
+        return Parts(numerator, added(kpi.denominator, cell))
+    before = added(kpi.denominator, baseline or {})
+    return Parts(Sums(numerator.n, numerator.total - before.total, 0), before)
+
+
+def estimated(kpi: Kpi, parts: Parts) -> Estimate | Undetermined | None:
+    """The value with its interval, money in minor units; null for a figure without uncertainty."""
+    above, below = parts.numerator, parts.denominator
+    if kpi.interval is None or below is None:
+        return None
+    if kpi.interval == "wilson":
+        return proportion_interval(above.total, below.total)
+    if kpi.interval == "bonett_price":
+        # Of ones and minus ones, n is how many there are of both, and their sum how many more of the first.
+        return net_share_interval((above.n + above.total) // 2, (above.n - above.total) // 2, below.total)
+    return mean_interval(above.n, above.total, above.squares)
+
+
+def figure(kpi: Kpi, parts: Parts, currency: str) -> dict[str, Any]:
+    """What a key figure is by the facts of one group and period."""
+    shown = _in_its_unit(parts.numerator.total, money=kpi.numerator.money, currency=currency)
+    if kpi.denominator is None or parts.denominator is None:
+        return row(value=shown, n=parts.numerator.n, numerator=shown)
+    below = _in_its_unit(parts.denominator.total, money=kpi.denominator.money, currency=currency)
+    both = {"numerator": shown, "denominator": below}
+    found = estimated(kpi, parts)
+    if found is None:
+        return row(**both, **_quotient(kpi, parts, currency))
     if isinstance(found, Undetermined):
-        return _row(**parts, n=found.n, reason=found.reason)
-    unit = 10 ** exponent(currency) if kpi.unit == "money" else 1
-    row = _row(**parts, value=found.value / unit, n=found.n, reason=found.reason)
+        return row(**both, n=found.n, reason=found.reason)
+    unit = unit_of(kpi, currency)
+    known = row(**both, value=found.value / unit, n=found.n, reason=found.reason)
     if found.low is not None and found.high is not None:
-        row |= {"low": found.low / unit, "high": found.high / unit, "level": found.level}
-    return row
+        known |= {"low": found.low / unit, "high": found.high / unit, "level": found.level}
+    return known
+
+
+def unit_of(kpi: Kpi, currency: str) -> int:
+    """How many of what is summed make one of what is shown."""
+    return int(10 ** exponent(currency)) if kpi.unit == "money" else 1
 
 
 def unknowable(reason: str) -> dict[str, Any]:
     """What is shown where no facts can answer."""
-    return _row(reason=reason)
+    return row(reason=reason)
 
 
-def _row(**known: Any) -> dict[str, Any]:
-    row = dict.fromkeys(("value", "low", "high", "level"))
-    row |= {"n": 0, "numerator": None, "denominator": None} | known
-    if row.get("reason") is None:
-        row.pop("reason", None)
-    return row
+def row(**known: Any) -> dict[str, Any]:
+    """A figure with all its fields; `reason` only where there is one."""
+    found = dict.fromkeys(("value", "low", "high", "level"))
+    found |= {"n": 0, "numerator": None, "denominator": None} | known
+    if found.get("reason") is None:
+        found.pop("reason", None)
+    return found
+
+
+def _quotient(kpi: Kpi, parts: Parts, currency: str) -> dict[str, Any]:
+    """A quotient whose uncertainty is not known: of sums of the ledger."""
+    above, below = parts.numerator, parts.denominator or NONE
+    n = above.n if kpi.denominator and kpi.denominator.money else below.n
+    if below.total <= 0:
+        return {"n": n, "reason": "zero_denominator"}
+    return {"n": n, "value": float(Fraction(above.total, below.total * unit_of(kpi, currency)))}
 
 
 def _in_its_unit(total: int, *, money: bool, currency: str) -> int | float:

@@ -69,3 +69,24 @@ def _periods(window: Window, calendar: _Calendar, zone: ZoneInfo) -> Iterator[Pe
         if max(start, window.start) < end:
             yield Period(calendar.label(day), start)
         day, start = following, end
+
+
+def calendar_start_before(start: datetime, end: datetime, interval: Interval, zone: ZoneInfo) -> datetime | None:
+    """Where the calendar period before the one [start, end) begins; null where that is not a whole one."""
+    calendar, day = _CALENDARS[interval], start.astimezone(zone).date()
+    following = calendar.first_day(day + timedelta(days=calendar.longest_days))
+    whole = calendar.first_day(day) == day and start_of_day(day, zone) == start and start_of_day(following, zone) == end
+    if not whole:
+        return None
+    before = calendar.first_day(day - timedelta(days=1))
+    while start_of_day(before, zone) >= start:
+        # The zone skipped that day.
+        before = calendar.first_day(before - timedelta(days=1))
+    return start_of_day(before, zone)
+
+
+def calendar_end(start: datetime, interval: Interval, zone: ZoneInfo) -> datetime:
+    """Where the calendar period that contains the start ends."""
+    calendar = _CALENDARS[interval]
+    day = calendar.first_day(start.astimezone(zone).date())
+    return start_of_day(calendar.first_day(day + timedelta(days=calendar.longest_days)), zone)

@@ -6,7 +6,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from app.clock import Window
-from app.measurement.kpis.definitions import Customers, Dimension, Kind, Kpi
+from app.measurement.kpis.kinds import TRANSACTION_KINDS, Customers, Dimension, Kind, Kpi
 from app.measurement.kpis.periods import Interval, Period
 
 
@@ -21,6 +21,8 @@ class Sent:
     segmentation_id: UUID | None = None
     interval: Interval | None = None
     customers: Customers = "all"
+    compare_from: str | None = None
+    compare_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,10 @@ class Reporting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """Everything the facts are asked for. `segmentation_id` is null exactly when it is not grouped by segment."""
+    """Everything the facts are asked for. `segmentation_id` is null exactly when it is not grouped by segment.
+
+    `interval` is how the periods were cut; null: not at all.
+    """
 
     kpis: tuple[Kpi, ...]
     window: Window
@@ -43,6 +48,7 @@ class Question:
     segmentation_id: UUID | None
     customers: Customers
     reporting: Reporting
+    interval: Interval | None = None
 
     @property
     def kinds(self) -> frozenset[Kind]:
@@ -50,10 +56,10 @@ class Question:
 
     @property
     def priced_kinds(self) -> frozenset[Kind]:
-        """Kinds of facts whose amounts are added up, which takes a rate for each foreign one."""
+        """Kinds of transactions whose amounts are added up, which takes a rate for each foreign one."""
         measures = (measure for kpi in self.kpis for measure in kpi.measures if measure.money)
-        return frozenset(kind for measure in measures for kind in measure.signs)
+        return TRANSACTION_KINDS & frozenset(kind for measure in measures for kind in measure.signs)
 
     @property
     def needs_squares(self) -> bool:
-        return any(kpi.interval is not None for kpi in self.kpis)
+        return any(kpi.interval == "student_t" for kpi in self.kpis)

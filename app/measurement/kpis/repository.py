@@ -11,7 +11,6 @@ from sqlalchemy import (
     ARRAY,
     ColumnElement,
     Date,
-    FromClause,
     Numeric,
     Select,
     Subquery,
@@ -29,12 +28,13 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import aggregate_order_by, distinct_on
 
 from app.db.engine import Session
-from app.measurement.kpis.definitions import TRANSACTION_KINDS, Kind
 from app.measurement.kpis.estimates import Sums
-from app.measurement.kpis.facts import counted, facts
+from app.measurement.kpis.facts import bought_by_known, counted, facts
 from app.measurement.kpis.grid import Group, Segment
+from app.measurement.kpis.kinds import TRANSACTION_KINDS, Kind
 from app.measurement.kpis.question import Question
 from app.tables.conversion import reporting_day
+from app.tables.events import events
 from app.tables.money import exchange_rates
 from app.tables.segments import segmentation_versions, segmentations, segments
 from app.tables.transactions import transactions
@@ -42,6 +42,7 @@ from app.tables.transactions import transactions
 # The largest whole number whose square is a bigint; numeric arithmetic takes far longer.
 SAFE_TO_SQUARE = 3_037_000_499
 SORTING = ("enable_sort", "enable_mergejoin")
+ALL = true()
 SHOWN_DAYS, SHOWN_CURRENCIES, SHOWN_SEGMENTATIONS = 5, 20, 10
 
 
@@ -81,6 +82,12 @@ def _for_this_transaction(value: str) -> Select[Any]:
     return select(*(func.set_config(name, value, true()) for name in SORTING))
 
 
+async def first_event_at(session: Session) -> datetime | None:
+    """The first occurred_at of all events; null when there are none."""
+    found: datetime | None = await session.scalar(select(func.min(events.c.occurred_at)))
+    return found
+
+
 async def horizon(session: Session) -> tuple[datetime | None, datetime | None]:
     """The first occurred_at and the newest received_at of all transactions; nulls when there are none."""
     t = transactions.c
@@ -95,13 +102,16 @@ async def has_rates(session: Session, currency: str) -> bool:
     return bool(await session.scalar(select(given)))
 
 
-async def transaction_sums(session: Session, question: Question, *, converted: bool, at_most: int) -> list[Counted]:
+async def transaction_sums(
+    session: Session, question: Question, *, converted: bool, at_most: int, only: ColumnElement[bool] = ALL
+) -> list[Counted]:
     """One per kind, group and period with a transaction of an asked kind; no order; at most `at_most`."""
-    f = facts(question, transactions, *_transactions_asked(question, of=question.kinds), converted=converted).c
+    asked = _transactions_asked(question, of=question.kinds)
+    f = facts(question, transactions, *asked, only, converted=converted).c
     keys = (f.kind, f.period, *(f[dimension] for dimension in question.group_by))
     sums: list[ColumnElement[Any]] = [literal(0)] * 3
     if question.priced_kinds:
-        squares = _sum_of_squares(f.amount, converted=converted) if question.needs_squares else literal(0)
+        squares = sum_of_squares(f.amount, converted=converted) if question.needs_squares else literal(0)
         sums = [func.sum(f.amount), squares, func.count().filter(f.amount.is_(None))]
     query = select(*keys, func.count(), *sums).group_by(*keys).limit(at_most)
     async with _hashing(session):
@@ -117,7 +127,7 @@ async def buyers(session: Session, question: Question, *, at_most: int) -> list[
 
     Who bought in two groups or periods counts in both.
     """
-    f = facts(question, transactions, counted(question, transactions), *_bought_by_known(transactions)).c
+    f = facts(question, transactions, counted(question, transactions), bought_by_known(transactions)).c
     keys = [f.period, *(f[dimension] for dimension in question.group_by)]
     # Distinct first, then counted: count(distinct ...) would sort all facts.
     each = select(*keys, f.customer_id).distinct().subquery()
@@ -138,9 +148,12 @@ async def _customers(
     return [Counted(kind, period, tuple(group), Sums(n, n, n)) for period, *group, n in rows]
 
 
-async def missing_rates(session: Session, question: Question, *, converted: bool) -> list[tuple[str, int, list[date]]]:
+async def missing_rates(
+    session: Session, question: Question, *, converted: bool, only: ColumnElement[bool] = ALL
+) -> list[tuple[str, int, list[date]]]:
     """Per currency, in order: how many reporting days have transactions but no rate, and the first of these days."""
-    f = facts(question, transactions, *_transactions_asked(question, of=question.priced_kinds), converted=converted).c
+    asked = _transactions_asked(question, of=question.priced_kinds)
+    f = facts(question, transactions, *asked, only, converted=converted).c
     day = reporting_day(f.occurred_at, question.reporting.zone).label("day")
     days = select(f.currency, day).where(f.amount.is_(None)).distinct().subquery().c
     in_order = func.array_agg(aggregate_order_by(days.day, days.day), type_=ARRAY(Date))
@@ -177,12 +190,8 @@ def _transactions_asked(question: Question, *, of: frozenset[Kind]) -> list[Colu
     return conditions
 
 
-def _bought_by_known(source: FromClause) -> list[ColumnElement[bool]]:
-    c = source.c
-    return [c.kind == "purchase", c.amount_minor > 0, c.customer_id.is_not(None)]
-
-
-def _sum_of_squares(amount: ColumnElement[Any], *, converted: bool) -> ColumnElement[Any]:
+def sum_of_squares(amount: ColumnElement[Any], *, converted: bool) -> ColumnElement[Any]:
+    """The exact sum of squares of amounts in minor units."""
     if converted:  # numeric by then
         return func.sum(amount * amount)
     safe = amount <= SAFE_TO_SQUARE
@@ -200,7 +209,7 @@ def _first_purchases(question: Question) -> Subquery:
     earliest = func.min(t.occurred_at).label("occurred_at")
     firsts = (
         select(t.customer_id, earliest)
-        .where(*_bought_by_known(transactions), t.occurred_at < window.end)
+        .where(bought_by_known(transactions), t.occurred_at < window.end)
         .group_by(t.customer_id)
         .having(earliest >= window.start)
         .subquery()
@@ -212,7 +221,7 @@ def _first_purchases(question: Question) -> Subquery:
         select(t.customer_id, t.occurred_at, t.channel, t.campaign_id)
         .ext(distinct_on(t.customer_id))
         .join_from(firsts, transactions, same)
-        .where(*_bought_by_known(transactions))
+        .where(bought_by_known(transactions))
         .order_by(t.customer_id, t.source, t.transaction_id)
         .subquery()
     )

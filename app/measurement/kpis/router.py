@@ -7,9 +7,12 @@ from fastapi import Depends, Query, Request, Response
 
 from app.errors import FieldError, InvalidInput
 from app.measurement.kpis import service
-from app.measurement.kpis.definitions import KPIS, Dimension, Kpi
+from app.measurement.kpis.definitions import KPIS
+from app.measurement.kpis.kinds import Dimension, Kpi
 from app.measurement.kpis.question import Reporting, Sent
 from app.measurement.kpis.schemas import DefinitionList, KpiAnswer, KpiQuery
+from app.measurement.kpis.sheets import csv_of
+from app.measurement.spreadsheet import ALSO_CSV, wants_csv
 from app.web.answers import JSONAnswer
 from app.web.auth import Require
 from app.web.problems import declared
@@ -25,7 +28,7 @@ router = router_for("/v1/kpis", tag="Key figures")
     operation_id="get_kpis",
     summary="Key figures with their uncertainty",
     response_model=KpiAnswer,
-    responses=declared(404),
+    responses={**declared(404), **ALSO_CSV},
     dependencies=[Depends(Require("kpis:read"))],
 )
 async def get_kpis(query: Annotated[KpiQuery, Query()], request: Request, session: ReadSession) -> Response:
@@ -39,6 +42,12 @@ async def get_kpis(query: Annotated[KpiQuery, Query()], request: Request, sessio
     customer was in at that time. Facts from before a customer's first membership in the segmentation count to that
     first one, so that a segmentation made today shows the past, too. Facts of guests, of customers who were never
     in it, and from gaps between memberships are in the segment null. Who bought in two groups is a buyer in both.
+
+    With `compare_from` and `compare_to` every figure has a `baseline` and a `change`, absolute and relative, with an
+    interval where the figure has one. A metric that a grouping means nothing for is null with a reason.
+
+    In csv there is a line for each figure, and a cell that a spreadsheet would take for a formula has an apostrophe
+    before it.
     """
     state = state_of(request)
     sent = Sent(
@@ -49,9 +58,14 @@ async def get_kpis(query: Annotated[KpiQuery, Query()], request: Request, sessio
         segmentation_id=query.segmentation_id,
         interval=query.interval,
         customers=query.customers,
+        compare_from=query.compare_from,
+        compare_to=query.compare_to,
     )
     reporting = Reporting(currency=state.currency, zone=state.timezone, now=state.clock.now())
-    return JSONAnswer(await service.answer(session, sent=sent, reporting=reporting))
+    answer = await service.answer(session, sent=sent, reporting=reporting)
+    if wants_csv(query.format, request.headers.get("accept", "")):
+        return csv_of(answer, sent.group_by)
+    return JSONAnswer(answer, headers={"Vary": "Accept"})
 
 
 @router.get(
@@ -84,4 +98,5 @@ def _shown(kpi: Kpi) -> dict[str, Any]:
         "numerator": kpi.numerator.name,
         "denominator": kpi.denominator.name if kpi.denominator is not None else None,
     }
-    return {**{name: getattr(kpi, name) for name in same}, **measures}
+    meaningless = {"has_no_meaning_by": sorted(kpi.has_no_meaning_by)}
+    return {**{name: getattr(kpi, name) for name in same}, **measures, **meaningless}

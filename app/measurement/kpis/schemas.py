@@ -6,8 +6,10 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from app.measurement.kpis.definitions import BY_NAME, Customers, Direction, Unit
+from app.measurement.kpis.definitions import BY_NAME
+from app.measurement.kpis.kinds import Customers, Direction, IntervalMethod, Unit
 from app.measurement.kpis.periods import Interval
+from app.measurement.spreadsheet import AnswerFormat
 
 Bound = Annotated[str, StringConstraints(max_length=64)]
 
@@ -56,19 +58,23 @@ class KpiQuery(BaseModel):
     customers: Customers = Field(
         "all", description="All transactions, those of known customers, or those of guests (no customer_id)."
     )
-
-
-class KpiRow(BaseModel):
-    """One figure. Null with a reason is not 0: it cannot be computed."""
-
-    metric: str
-    group: dict[str, UUID | str | None] = Field(
-        description="One entry for each dimension grouped by (segment with segment_key and segment_name); "
-        "null where the facts have none."
+    compare_from: Bound | None = Field(
+        None,
+        description="First day or instant of a window to compare with, wholly before or after the other; with it every "
+        "figure has a `baseline` and a `change`, period by period in their order.",
+        examples=["2025-01-01"],
     )
-    period: str | None = Field(
-        description="2010-12-01, 2010-W48, 2010-12, 2010-Q4 or 2010 by the interval; null for the whole window."
+    compare_to: Bound | None = Field(
+        None, description="Day or instant that ends the window to compare with.", examples=["2025-04-01"]
     )
+    format: AnswerFormat | None = Field(
+        None, description="csv for spreadsheets, also by `Accept: text/csv`; json otherwise."
+    )
+
+
+class KpiValue(BaseModel):
+    """A figure of one window. Null with a reason is not 0: it cannot be computed."""
+
     value: int | float | None = Field(description="Money in major units of the reporting currency.")
     low: float | None = Field(description="Lower end of the interval; null where the figure has none.")
     high: float | None = Field(description="Upper end of the interval.")
@@ -79,11 +85,53 @@ class KpiRow(BaseModel):
     reason: str | None = Field(None, description="Why there is no value or no interval; absent where there is.")
 
 
+class Change(BaseModel):
+    """A difference. Null with a reason where there is none; without low, high and level where it has no interval."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    level: float | None = None
+    method: str | None = Field(None, description="welch, delta, newcombe or koopman; null without an interval.")
+    n: int = Field(description="Observations behind both figures together.")
+    reason: str | None = None
+
+
+class Changes(BaseModel):
+    """How a figure differs from its baseline."""
+
+    absolute: Change = Field(description="In the unit of the figure.")
+    relative: Change = Field(description="As a share of the baseline; .05 is 5 % more.")
+
+
+class KpiRow(KpiValue):
+    """One figure, of one group and period."""
+
+    metric: str
+    group: dict[str, UUID | str | None] = Field(
+        description="One entry for each dimension grouped by (segment with segment_key and segment_name); "
+        "null where the facts have none."
+    )
+    period: str | None = Field(
+        description="2010-12-01, 2010-W48, 2010-12, 2010-Q4 or 2010 by the interval; null for the whole window."
+    )
+    baseline: KpiValue | None = Field(None, description="The figure of the window compared with; absent without one.")
+    change: Changes | None = Field(None, description="How the figure differs from it; absent without one.")
+
+
+class ComparedWindow(BaseModel):
+    """The window compared with."""
+
+    from_: datetime = Field(alias="from")
+    to: datetime
+
+
 class KpiAnswer(BaseModel):
     """Key figures over a window, by metric, then group, then period."""
 
     from_: datetime = Field(alias="from")
     to: datetime
+    compared: ComparedWindow | None = Field(None, description="The window compared with; absent without one.")
     currency: str
     timezone: str
     interval: Interval | None
@@ -99,7 +147,10 @@ class Definition(BaseModel):
     direction: Direction
     numerator: str = Field(description="The measure that is the value, or that is divided.")
     denominator: str | None = Field(description="The measure to divide by; null where the figure is no quotient.")
-    interval: Literal["student_t"] | None = Field(description="How its interval is made; null where it has none.")
+    interval: IntervalMethod | None = Field(description="How its interval is made; null where it has none.")
+    has_no_meaning_by: list[Literal["segment", "channel", "campaign", "period"]] = Field(
+        description="Groupings by which it is null, with grouping_has_no_meaning or period_has_no_meaning."
+    )
     meaning: str
 
 

@@ -1,30 +1,36 @@
 """Answers about key figures: settles what was asked, has the facts counted, refuses what would be wrong."""
 
-from collections import defaultdict
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from anyio import to_thread
 
-from app.clock import InvalidInstant, Window, format_instant, parse_window, start_of_day
+from app.clock import Window, format_instant
 from app.db.engine import Session
-from app.errors import BadWindow, FieldError, InvalidInput, MissingRates, SegmentationNotFound
-from app.measurement.kpis import repository
-from app.measurement.kpis.definitions import TRANSACTION_KINDS, Kind, named
-from app.measurement.kpis.estimates import Sums
-from app.measurement.kpis.grid import Cells, Group, groups_of, rows_of
+from app.errors import FieldError, InvalidInput, SegmentationNotFound
+from app.measurement.kpis import repository, valuation
+from app.measurement.kpis.counting import cells_of
+from app.measurement.kpis.definitions import named
+from app.measurement.kpis.grid import Found, Side, groups_of, rows_of
+from app.measurement.kpis.kinds import EVENT_KINDS, TRANSACTION_KINDS, Kpi
 from app.measurement.kpis.periods import Period, cut
 from app.measurement.kpis.question import Question, Reporting, Sent
-from app.measurement.kpis.repository import Counted
+from app.measurement.kpis.reasons import (
+    PERIOD_HAS_NO_MEANING,
+    needs_whole_days,
+    reason_against,
+    reason_against_baseline,
+)
+from app.measurement.kpis.spending import periods_without_a_day
+from app.measurement.kpis.windows import compared_window, window_of
 
 # Ten years of days for ten groups and one metric fit in one answer; a century of days for all of them does not.
 MAX_POINTS = 50_000
 # More rows than this have more groups and periods than fit, for a group and period has a row for each kind.
 MAX_ROWS = len(TRANSACTION_KINDS) * MAX_POINTS + 1
-# Nothing lies before it: instants are refused that do.
-EARLIEST = "1900-01-01"
 
 
 async def answer(session: Session, *, sent: Sent, reporting: Reporting) -> dict[str, Any]:
@@ -34,8 +40,9 @@ async def answer(session: Session, *, sent: Sent, reporting: Reporting) -> dict[
     """
     kpis = named(sent.metrics)
     await repository.plan_for_these_values(session)
-    first_fact_at, data_as_of = await repository.horizon(session)
-    window = _window(sent, reporting, first_fact_at)
+    first_fact_at, data_as_of = await _horizon(session, kpis)
+    window = window_of(sent.from_, sent.to, reporting, first_fact_at=first_fact_at)
+    compared = compared_window(sent.compare_from, sent.compare_to, window, reporting)
     question = Question(
         kpis=kpis,
         window=window,
@@ -44,31 +51,41 @@ async def answer(session: Session, *, sent: Sent, reporting: Reporting) -> dict[
         segmentation_id=await _segmentation(session, sent),
         customers=sent.customers,
         reporting=reporting,
+        interval=sent.interval,
     )
     return {
         "from": format_instant(window.start),
         "to": format_instant(window.end),
+        **_shown(compared),
         "currency": reporting.currency,
         "timezone": str(reporting.zone),
         "interval": sent.interval,
-        "data": await _data(session, question),
+        "data": await _data(session, question, _baseline(sent, question, compared)),
         "data_as_of": data_as_of and format_instant(data_as_of),
     }
 
 
-def _window(sent: Sent, reporting: Reporting, first_fact_at: datetime | None) -> Window:
-    """The asked window; without `from` it begins with the day of the first transaction, without `to` it ends now."""
-    zone = reporting.zone
-    to = format_instant(reporting.now) if sent.to is None else sent.to
-    try:
-        window = parse_window(EARLIEST if sent.from_ is None else sent.from_, to, zone)
-    except InvalidInstant as error:
-        raise BadWindow(str(error), errors=[FieldError(error.field or "from", error.code, error.detail)]) from None
-    if sent.from_ is not None:
-        return window
-    # Where there is no fact to begin with, the window is the day that it ends in.
-    first = first_fact_at if first_fact_at and first_fact_at < window.end else window.end - timedelta(microseconds=1)
-    return Window(start_of_day(first.astimezone(zone).date(), zone), window.end)
+def _shown(compared: Window | None) -> dict[str, Any]:
+    if compared is None:
+        return {}
+    return {"compared": {"from": format_instant(compared.start), "to": format_instant(compared.end)}}
+
+
+async def _horizon(session: Session, kpis: Sequence[Kpi]) -> tuple[datetime | None, datetime | None]:
+    """When the first fact happened that one of these can be about, and when the newest transaction came in."""
+    first, newest = await repository.horizon(session)
+    if any(kpi.kinds & EVENT_KINDS for kpi in kpis):
+        event = await repository.first_event_at(session)
+        first = min(filter(None, (first, event)), default=None)
+    return first, newest
+
+
+def _baseline(sent: Sent, question: Question, compared: Window | None) -> Question | None:
+    """The same question about the window compared with; its periods stand beside those asked for, by their order."""
+    if compared is None:
+        return None
+    periods = _periods(sent, compared, question.reporting, metrics=len(question.kpis))
+    return replace(question, window=compared, periods=periods)
 
 
 def _periods(sent: Sent, window: Window, reporting: Reporting, *, metrics: int) -> tuple[Period, ...]:
@@ -99,46 +116,38 @@ async def _segmentation(session: Session, sent: Sent) -> UUID | None:
     )
 
 
-async def _data(session: Session, question: Question) -> list[dict[str, Any]]:
+async def _data(session: Session, question: Question, baseline: Question | None) -> list[dict[str, Any]]:
     segments = []
     if question.segmentation_id is not None:
         segments = await repository.segments_of(session, question.segmentation_id)
-    cells = _by_cell(await _counted(session, question))
-    groups = groups_of(question, cells, segments)
+    found = await _found(session, question, baseline)
+    groups = groups_of(question, found, segments)
     if len(groups) * len(question.periods) * len(question.kpis) > MAX_POINTS:
         raise _too_many_points()
     # Some 20 us for each figure: too long for the event loop when there are many.
-    return await to_thread.run_sync(lambda: list(rows_of(question, cells, segments, groups)))
+    return await to_thread.run_sync(lambda: list(rows_of(question, found, segments, groups)))
 
 
-async def _counted(session: Session, question: Question) -> list[Counted]:
-    found: list[Counted] = []
-    if question.kinds & TRANSACTION_KINDS:
-        found += await _transaction_sums(session, question)
-    if question.customers != "guest":
-        if "buyer" in question.kinds:
-            found += await repository.buyers(session, question, at_most=MAX_ROWS)
-        if "new_customer" in question.kinds:
-            found += await repository.new_customers(session, question, at_most=MAX_ROWS)
-    return found
+async def _found(session: Session, question: Question, baseline: Question | None) -> Found:
+    has_model = any("valued_customer" in kpi.kinds for kpi in question.kpis)
+    has_model = has_model and await valuation.has_active_model(session)
+    reasons = {
+        kpi.name: reason
+        for kpi in question.kpis
+        if (reason := reason_against(kpi, question, has_model=has_model, compared=baseline is not None))
+    }
+    asked = tuple(kpi for kpi in question.kpis if kpi.name not in reasons)
+    now = await _side(session, replace(question, kpis=asked))
+    if baseline is None:
+        return Found(now, None, reasons)
+    historical = tuple(kpi for kpi in asked if reason_against_baseline(kpi) != PERIOD_HAS_NO_MEANING)
+    return Found(now, await _side(session, replace(baseline, kpis=historical)), reasons)
 
 
-async def _transaction_sums(session: Session, question: Question) -> list[Counted]:
-    priced = question.priced_kinds
-    # Where no rate was ever given nothing can be converted: a shop of one currency does not pay for looking.
-    converted = bool(priced) and await repository.has_rates(session, question.reporting.currency)
-    found = await repository.transaction_sums(session, question, converted=converted, at_most=MAX_ROWS)
-    if any(each.unconverted for each in found if each.kind in priced):
-        missing = await repository.missing_rates(session, question, converted=converted)
-        raise _missing_rates(missing, to=question.reporting.currency)
-    return found
-
-
-def _by_cell(found: Sequence[Counted]) -> Cells:
-    cells: defaultdict[tuple[Group, int], dict[Kind, Sums]] = defaultdict(dict)
-    for each in found:
-        cells[each.group, each.period][each.kind] = each.sums
-    return cells
+async def _side(session: Session, question: Question) -> Side:
+    cells = await cells_of(session, question, at_most=MAX_ROWS)
+    without = periods_without_a_day(question) if any(map(needs_whole_days, question.kpis)) else frozenset[int]()
+    return Side(cells, len(question.periods), without)
 
 
 def _too_many_points() -> InvalidInput:
@@ -151,16 +160,3 @@ def _too_many_points() -> InvalidInput:
 
 def _unusable_segmentation(code: str, detail: str) -> InvalidInput:
     return InvalidInput(detail, errors=[FieldError("segmentation_id", code, detail)])
-
-
-def _missing_rates(missing: Sequence[tuple[str, int, list[date]]], *, to: str) -> MissingRates:
-    detail = "no rate from {} to {} for {} day(s) with transactions; first {}"
-    return MissingRates(
-        f"Amounts in {', '.join(currency for currency, _, _ in missing)} have no rate to {to} on some days",
-        errors=[
-            FieldError(
-                "currency", "missing_exchange_rate", detail.format(currency, to, days, ", ".join(map(str, first)))
-            )
-            for currency, days, first in missing
-        ],
-    )

@@ -1,0 +1,1 @@
+"""Cohorts: customers who first bought at one time, followed through the periods after it."""
