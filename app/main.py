@@ -4,6 +4,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ from app.measurement.campaigns.router import router as campaigns_router
 from app.measurement.cohorts.router import router as cohorts_router
 from app.measurement.kpis.router import router as kpis_router
 from app.measurement.roi.router import router as roi_router
+from app.modelling.churn import service as churn
 from app.modelling.churn.lookup import ChurnLookups
 from app.modelling.churn.router import hot_router as churn_hot_router
 from app.modelling.churn.router import router as churn_router
@@ -124,8 +126,14 @@ def profile_sections(settings: Settings, lookups: Lookups) -> Mapping[str, Calla
     return {
         "features": partial(features.section, reporting=reporting),
         "memberships": partial(memberships.section, names=lookups.names),
-        "clv": partial(clv.section, currency=settings.reporting_currency),
+        "scores": partial(_scores, currency=settings.reporting_currency),
     }
+
+
+async def _scores(session: Session, customer_id: str, *, now: datetime, currency: str) -> dict[str, Any]:
+    """What models say of a customer, each with the time that it is of."""
+    sections = {"churn": churn.section, "clv": clv.section}
+    return {name: await each(session, customer_id, now=now, currency=currency) for name, each in sections.items()}
 
 
 def record_kinds(settings: Settings) -> Mapping[str, Kind[Any, Any]]:

@@ -170,6 +170,10 @@ async def test_lists_leave_out_who_refused_and_who_is_gone_and_count_by_segment(
     listed = {each["customer_id"]: each for each in await pages(shop, limit=1_000)}
     assert not {"B-0001", "B-0002", "B-0004"} & listed.keys()
     assert {"B-0003", "B-0000"} <= listed.keys()
+    profile = (await shop.get("/v1/customers/B-0003"))["scores"]
+    stored = {name: listed["B-0003"][name] for name in ("churn_probability", "value_at_risk")}
+    assert profile["churn"].items() >= {**stored, "as_of": listed["B-0003"]["scored_at"]}.items()
+    assert (profile["clv"]["clv"], profile["clv"]["reason"]) == (None, "no_active_model")
     for each in listed.values():
         # High: p x value x .1 > 3, so that it pays at worst; medium: x .4, at best.
         stake = each["churn_probability"] * float(each["expected_value"]["amount"])

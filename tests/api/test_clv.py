@@ -136,12 +136,12 @@ async def test_a_profile_has_the_stored_value_and_its_time(served: tuple[Clv, st
     clv, model_id = served
     [row] = [each for each in await listed(clv) if each["customer_id"] == "C-007"]
     clv.service.clock.advance(timedelta(hours=3))
-    found = (await clv.get("/v1/customers/C-007"))["clv"]
+    found = (await clv.get("/v1/customers/C-007"))["scores"]["clv"]
     assert (found["clv"], found["as_of"], found["model_id"]) == (row["clv"], row["scored_at"], model_id)
     await clv.service.push(transaction("n", customer_id="new", occurred_at="2026-11-01T14:00:00Z"))
-    assert (await clv.get("/v1/customers/new"))["clv"]["reason"] == "not_scored"
+    assert (await clv.get("/v1/customers/new"))["scores"]["clv"]["reason"] == "not_scored"
     await clv.client.post(f"/v1/clv/models/{model_id}/archive")
-    assert (await clv.get("/v1/customers/C-007"))["clv"]["reason"] == "no_active_model"
+    assert (await clv.get("/v1/customers/C-007"))["scores"]["clv"]["reason"] == "no_active_model"
 
 
 class Meanwhile(Compute):

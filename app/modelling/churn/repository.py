@@ -237,6 +237,14 @@ def _behind(after: Position) -> ColumnElement[bool]:
     )
 
 
+async def stored(session: Session, model_id: UUID, customer_id: str) -> dict[str, Any] | None:
+    """What a model said of a customer when everybody was scored last; null: nothing."""
+    s = churn_scores.c
+    query = select(s.churn_probability, s.value_at_risk_minor, s.scored_at)
+    row = (await session.execute(query.where(s.model_id == model_id, s.customer_id == customer_id))).one_or_none()
+    return dict(row._mapping) if row else None
+
+
 async def by_segment(
     session: Session, segmentation_id: UUID, model_id: UUID, *, band: ColumnElement[Any]
 ) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from app.db.engine import Session
-from app.errors import FieldError, InvalidInput, NotReady, SegmentationNotFound, SegmentNotFound
+from app.errors import FieldError, InvalidInput, NoActiveModel, NotReady, SegmentationNotFound, SegmentNotFound
 from app.modelling.churn import repository
 from app.modelling.churn.definitions import KIND
 from app.modelling.churn.repository import AtRisk, Position
@@ -113,6 +113,27 @@ class Wanted:
     segment_id: UUID | None
     limit: int
     after: Position | None
+
+
+async def section(session: Session, customer_id: str, *, now: datetime, currency: str) -> dict[str, Any]:
+    """The stored score in a customer's profile, with the time that it is of."""
+    nothing = {"as_of": now, "churn_probability": None}
+    try:
+        model = await predictions.serving(session, KIND)
+    except NoActiveModel as error:
+        return {**nothing, "reason": error.code}
+    about = {"model_id": model.model_id, "horizon_days": model.request["definition"].get("horizon_days")}
+    row = await repository.stored(session, model.model_id, customer_id)
+    if row is None:
+        return {**nothing, **about, "reason": "not_scored"}
+    minor = row["value_at_risk_minor"]
+    at_stake = None if minor is None else money(minor, currency)
+    return {
+        "as_of": row["scored_at"],
+        "churn_probability": row["churn_probability"],
+        "value_at_risk": at_stake,
+        **about,
+    }
 
 
 async def at_risk(session: Session, wanted: Wanted, serving: Serving) -> dict[str, Any]:
