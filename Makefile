@@ -30,7 +30,7 @@ serve: .venv/installed ## Run the service with its own embedded database (ARGS="
 	.venv/bin/tessera serve $(ARGS)
 
 test: .venv/oracles-installed ## Run all tests (ARGS="-k rfm")
-	$(RUN) pytest -n auto --maxprocesses=4 --dist loadfile $(ARGS)
+	$(RUN) pytest -n auto --maxprocesses=4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: .venv/tools-installed ## Format, lint, types and floors: what CI runs first
 	$(RUN) ruff format --check .

@@ -28,6 +28,17 @@ NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 UNSAFE_AND_FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "shared_buffers": "256MB"}
 
 
+# What takes longest begins first, so that no worker sits alone with a long file at the end.
+LONGEST_FIRST = ("tests/e2e/", "tests/integration/", "tests/api/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put whole files in the order in which workers are to take them."""
+    items.sort(
+        key=lambda item: next((at for at, part in enumerate(LONGEST_FIRST) if part in item.nodeid), len(LONGEST_FIRST))
+    )
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"

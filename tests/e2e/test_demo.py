@@ -136,6 +136,20 @@ def full_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+def check_what_models_say(
+    at_risk: dict[str, Any], churn: dict[str, Any], equity: dict[str, Any], returned: dict[str, Any]
+) -> None:
+    """Who may leave and why, what customers are worth, and what the mailings were: as one whole."""
+    at_stake = [float(each["value_at_risk"]["amount"]) for each in at_risk["data"]]
+    assert at_stake == sorted(at_stake, reverse=True)
+    assert at_stake[-1] > 0
+    assert 0 < churn["churn_probability"] < 1
+    assert churn["reasons"]
+    assert sum(each["customers"] for each in equity["segments"]) == equity["total"]["customers"]
+    assert returned["evidence"] == "A"
+    assert returned["gain"]["low"] < returned["gain"]["value"] < returned["gain"]["high"]
+
+
 def test_from_nothing_to_answers_and_again_at_once(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with demo(home, "--customers", str(CUSTOMERS)) as first:
@@ -148,7 +162,8 @@ def test_from_nothing_to_answers_and_again_at_once(tmp_path: Path) -> None:
         assert counts["customers"] == CUSTOMERS
         assert "made up" in "\n".join(first.told)
 
-        memberships, why, found, by_month, by_segment = (pasted(line) for line in first.curls())
+        memberships, why, found, *looking_ahead, by_month, by_segment = (pasted(line) for line in first.curls())
+        check_what_models_say(*looking_ahead)
         said = {each["segmentation"]: each["segment_key"] for each in memberships["memberships"]}
         assert said["RFM (demo)"] == "champions"
         assert said["Behaviour (demo)"] in {each["segment_key"] for each in why["data"]}
@@ -214,7 +229,7 @@ def test_ctrl_c_while_it_loads_stops_everything_without_an_error(tmp_path: Path)
 def test_once_stops_when_everything_is_there(full_home: Path) -> None:
     done = run("demo", "--once", "--port", "0", home=full_home)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("curl -s") == 5
+    assert done.stdout.count("curl -s") == 9
 
 
 def test_another_demo_in_the_same_home_is_refused(full_home: Path) -> None:

@@ -17,7 +17,7 @@ CLV = {
 CHURN = {
     "name": "Churn (demo)",
     "definition": {"kind": "inactivity", "horizon_days": 90},
-    "algorithm": "auto",
+    "algorithm": "logistic",
 }
 MODELS: tuple[tuple[str, Mapping[str, Any], str], ...] = (
     ("clv", CLV, "lifetime value learned"),
