@@ -3,11 +3,31 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, DateTime, FromClause, Subquery, Text, and_, case, cast, func, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    FromClause,
+    Subquery,
+    Text,
+    and_,
+    case,
+    cast,
+    exists,
+    func,
+    literal,
+    select,
+)
 
-from app.tables.segments import memberships, segments
+from app.db.engine import Session
+from app.tables.segments import memberships, segmentations, segments
 
 _INSTANT = DateTime(timezone=True)
+
+
+async def segmentation_exists(session: Session, segmentation_id: UUID) -> bool:
+    """Whether there is such a segmentation, active or not."""
+    found = exists().where(segmentations.c.segmentation_id == segmentation_id)
+    return bool(await session.scalar(select(found)))
 
 
 def with_segment(

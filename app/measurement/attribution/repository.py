@@ -144,11 +144,6 @@ async def active_segmentations(session: Session) -> list[tuple[UUID, str]]:
     return [(row[0], row[1]) for row in await session.execute(query)]
 
 
-async def segmentation_exists(session: Session, segmentation_id: UUID) -> bool:
-    """Whether there is such a segmentation, active or not."""
-    return bool(await session.scalar(select(exists().where(segmentations.c.segmentation_id == segmentation_id))))
-
-
 async def segments_of(session: Session, segmentation_id: UUID) -> dict[UUID, dict[str, Any]]:
     """How segments are shown, by identifier, in their order."""
     s = segments.c

@@ -16,6 +16,7 @@ from app.measurement.attribution.reading import credit_of, refuse_unconverted
 from app.measurement.attribution.showing import Booked, Showing
 from app.measurement.costs import Dimension, Ledger, spent
 from app.measurement.kpis.question import Reporting
+from app.measurement.spells import segmentation_exists
 
 Shown = dict[str, Any]
 MEDIA = "media"
@@ -106,7 +107,7 @@ async def _segmentation(session: Session, sent: Sent) -> UUID | None:
     if sent.group_by is None:
         return None
     if sent.segmentation_id is not None:
-        if not await repository.segmentation_exists(session, sent.segmentation_id):
+        if not await segmentation_exists(session, sent.segmentation_id):
             raise SegmentationNotFound()
         return sent.segmentation_id
     active = await repository.active_segmentations(session)

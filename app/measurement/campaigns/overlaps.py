@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from app.db.engine import Session
 from app.measurement.campaigns.service import Campaign
 from app.tables.campaigns import HOLDOUT, campaign_assignments, campaigns
-from app.tables.segments import segmentations, segments
+from app.tables.segments import segments
 
 SHOWN = 20
 
@@ -35,12 +35,6 @@ async def overlapping(session: Session, campaign: Campaign) -> list[dict[str, An
         .limit(SHOWN)
     )
     return [dict(row) for row in (await session.execute(query)).mappings()]
-
-
-async def segmentation_exists(session: Session, segmentation_id: UUID) -> bool:
-    """Whether there is such a segmentation."""
-    found = select(segmentations).where(segmentations.c.segmentation_id == segmentation_id).exists()
-    return bool(await session.scalar(select(found)))
 
 
 async def segment_names(session: Session, segmentation_id: UUID) -> dict[UUID, dict[str, str]]:

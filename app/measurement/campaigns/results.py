@@ -15,8 +15,9 @@ from app.measurement.campaigns import service
 from app.measurement.campaigns.comparing import Manner, comparisons
 from app.measurement.campaigns.definitions import Metric, named
 from app.measurement.campaigns.outcomes import ArmSums, Asked, Outcomes, outcomes
-from app.measurement.campaigns.overlaps import overlapping, segment_names, segmentation_exists
+from app.measurement.campaigns.overlaps import overlapping, segment_names
 from app.measurement.campaigns.wording import summary
+from app.measurement.spells import segmentation_exists
 from app.money import from_minor
 from app.stats.comparison.sample_ratio import sample_ratio
 from app.stats.estimate import Undetermined

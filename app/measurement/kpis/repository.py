@@ -169,12 +169,6 @@ async def active_segmentations(session: Session) -> list[tuple[UUID, str]]:
     return [(row[0], row[1]) for row in await session.execute(query)]
 
 
-async def segmentation_exists(session: Session, segmentation_id: UUID) -> bool:
-    """Whether there is such a segmentation, active or not."""
-    found = exists().where(segmentations.c.segmentation_id == segmentation_id)
-    return bool(await session.scalar(select(found)))
-
-
 async def segments_of(session: Session, segmentation_id: UUID) -> list[Segment]:
     """The segments of a segmentation in their order, whichever version they are from."""
     s = segments.c

@@ -26,6 +26,7 @@ from app.measurement.kpis.reasons import (
 )
 from app.measurement.kpis.spending import periods_without_a_day
 from app.measurement.kpis.windows import compared_window, window_of
+from app.measurement.spells import segmentation_exists
 
 # Ten years of days for ten groups and one metric fit in one answer; a century of days for all of them does not.
 MAX_POINTS = 50_000
@@ -104,7 +105,7 @@ async def _segmentation(session: Session, sent: Sent) -> UUID | None:
             )
         return None
     if sent.segmentation_id is not None:
-        if not await repository.segmentation_exists(session, sent.segmentation_id):
+        if not await segmentation_exists(session, sent.segmentation_id):
             raise SegmentationNotFound()
         return sent.segmentation_id
     active = await repository.active_segmentations(session)

@@ -8,7 +8,6 @@ from uuid import UUID
 from app.db.engine import Session
 from app.errors import SegmentationNotFound
 from app.measurement.campaigns import service as campaigns
-from app.measurement.campaigns.overlaps import segmentation_exists
 from app.measurement.costs import Ledger, Spent, spent
 from app.measurement.kpis.question import Reporting
 from app.measurement.roi import initiatives
@@ -17,6 +16,7 @@ from app.measurement.roi.definitions import EVIDENCE, METHODS
 from app.measurement.roi.evidence import Found, Work, by_differences, by_holdout, by_time, by_word
 from app.measurement.roi.showing import Showing
 from app.measurement.roi.wording import summary
+from app.measurement.spells import segmentation_exists
 from app.stats.comparison.difference import Difference
 from app.stats.estimate import Undetermined
 from app.stats.returns.investment import break_even_margin, payback_days, probability_of_profit
