@@ -44,6 +44,15 @@ class FrozenClock:
         self._at += by
 
 
+# As often as pauses double; by then any longest pause is reached, and no number has outgrown a double.
+MOST_DOUBLINGS = 60
+
+
+def growing_pause(first: float, failures: int, *, longest: float) -> float:
+    """Seconds to wait after so many failures in a row, twice as long after each, for however many days they go on."""
+    return min(first * 2.0 ** min(failures, MOST_DOUBLINGS), longest)
+
+
 class InvalidInstant(ValueError):
     """A time that cannot be used: `code` is stable, the text is for a person, `field` says which bound of a window.
 

@@ -13,6 +13,7 @@ from types import FrameType
 
 from app.cli.failures import CommandFailed, say
 from app.cli.orders import GRACE_SECONDS, Orders
+from app.clock import growing_pause
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 TICK_SECONDS = 0.1
@@ -102,7 +103,7 @@ class Child:
         now = time.monotonic()
         if self._process is not None and (code := self._process.poll()) is not None:
             self._deaths = 1 if now - self._began > WELL_AFTER_SECONDS else self._deaths + 1
-            pause = min(FIRST_PAUSE_SECONDS * 2 ** (self._deaths - 1), LONGEST_PAUSE_SECONDS)
+            pause = growing_pause(FIRST_PAUSE_SECONDS, self._deaths - 1, longest=LONGEST_PAUSE_SECONDS)
             say(f"the {self.role} process {self._process.pid} ended ({ended(code)}); starting it again in {pause:g} s")
             self._let_go()
             self._again_at = now + pause

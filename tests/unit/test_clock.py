@@ -15,6 +15,7 @@ from app.clock import (
     SystemClock,
     Window,
     format_instant,
+    growing_pause,
     parse_day,
     parse_instant,
     parse_window,
@@ -289,3 +290,9 @@ def test_a_window_built_in_another_offset_is_kept_in_utc():
     window = Window(NOON.astimezone(BERLIN), NOON + timedelta(days=1))
     assert window.start.tzinfo is UTC
     assert window.start == NOON
+
+
+def test_a_pause_doubles_with_each_failure_up_to_the_longest_however_many_there_are():
+    assert [growing_pause(0.5, failures, longest=15) for failures in range(7)] == [0.5, 1, 2, 4, 8, 15, 15]
+    # A day of failures, one every 15 seconds.
+    assert growing_pause(0.5, 5_760, longest=15) == 15

@@ -19,7 +19,7 @@ from app.activation.webhooks.outbox import Claimed
 from app.activation.webhooks.schedule import next_attempt
 from app.activation.webhooks.sending import GONE, Message, Outcome, client_of, send
 from app.activation.webhooks.signing import generations_in_force, secret_of
-from app.clock import Clock
+from app.clock import Clock, growing_pause
 from app.db.engine import Database
 from app.errors import places
 
@@ -60,7 +60,7 @@ async def deliver(
                 more = False
                 log.error("sending failed", error=type(error).__qualname__, at=places(error), failures=failures)
             if not more:
-                pause = min(PAUSE_SECONDS * 2**failures, LONGEST_PAUSE_SECONDS) if failures else PAUSE_SECONDS
+                pause = growing_pause(PAUSE_SECONDS, failures, longest=LONGEST_PAUSE_SECONDS)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), pause)
     finally:

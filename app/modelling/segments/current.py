@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from app.clock import Clock
+from app.clock import Clock, growing_pause
 from app.db.engine import Database, Session
 from app.errors import places
 from app.modelling.features.compiler import Reporting
@@ -69,6 +69,6 @@ async def keep_current(
             drained = 0
             log.error("draining failed", error=type(error).__qualname__, at=places(error), failures=failures)
         if not drained:
-            pause = min(PAUSE_SECONDS * 2**failures, LONGEST_PAUSE_SECONDS) if failures else PAUSE_SECONDS
+            pause = growing_pause(PAUSE_SECONDS, failures, longest=LONGEST_PAUSE_SECONDS)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), pause)
