@@ -7,6 +7,7 @@ from typing import Literal
 Reason = Literal[
     "no_exposures",
     "zero_denominator",
+    "uncertain_denominator",
     "too_few",
     "zero_variance",
     "not_converged",

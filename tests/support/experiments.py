@@ -36,3 +36,9 @@ def hillstrom(folder: Path, column: str) -> dict[str, Sums]:
 
 def reference(folder: Path, name: str, file: str = "reference.json") -> dict[str, Any]:
     return json.loads((folder / name / file).read_text())
+
+
+def sparse(generator: np.random.Generator, n: int, *, share: float, sigma: float) -> np.ndarray:
+    """Amounts in cents: nothing of most customers, and log-normal amounts of 40 on average of this share of them."""
+    amounts = np.exp(sigma * generator.standard_normal(n) - sigma**2 / 2)
+    return np.rint(4000 * amounts * (generator.random(n) < share)).astype(np.int64)

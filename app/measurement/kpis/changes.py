@@ -17,7 +17,7 @@ Found = Estimate | Undetermined | Difference
 def change(kpi: Kpi, now: Parts, before: Parts, currency: str) -> dict[str, Any]:
     """Both differences, with an interval where the figure has one; null with the reason where there is none.
 
-    Means by Welch and the delta method, shares by Newcombe and Koopman, scores by Welch; those of the two windows are
+    Means by Welch, relatively as lifts are, shares by Newcombe and Koopman, scores by Welch; those of the two windows are
     taken as independent. A score may be negative, so there is no share of it.
     """
     unit = unit_of(kpi, currency)

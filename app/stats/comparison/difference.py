@@ -23,7 +23,7 @@ class Difference:
     n : int
         Customers of both arms together.
     method : str
-        Where the standard error comes from: ``"welch"`` or ``"delta"``.
+        Where standard error or interval come from: ``"welch"``, ``"delta"`` and others.
 
     Raises
     ------

@@ -67,6 +67,7 @@ def test_the_reasons_are_those_of_the_contract():
     assert set(get_args(Reason)) == {
         "no_exposures",
         "zero_denominator",
+        "uncertain_denominator",
         "too_few",
         "zero_variance",
         "not_converged",

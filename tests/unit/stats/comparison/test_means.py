@@ -68,6 +68,9 @@ def test_lifts_are_those_of_an_experiment_engine(real_data, metric, arm):
 def test_a_lift_has_no_unit(treated, control, factor):
     small = means.lift(Sums.of(treated), Sums.of(control))
     large = means.lift(Sums.of([factor * each for each in treated]), Sums.of([factor * each for each in control]))
+    if isinstance(small, Undetermined):
+        assert large == small
+        return
     assert large.value == pytest.approx(small.value, rel=1e-12, abs=1e-12)
     assert large.standard_error == pytest.approx(small.standard_error, rel=1e-12)
 
