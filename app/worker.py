@@ -15,6 +15,8 @@ from app.db.revisions import current_revision, newest_revision
 from app.jobs.compute import Compute
 from app.jobs.runtime import Handler, Runner
 from app.jobs.worker import queue_app, work
+from app.measurement.rollups.concerned import Basis
+from app.measurement.rollups.folding import keep_folded
 from app.modelling.churn import jobs as churn_jobs
 from app.modelling.churn.scoring import ChurnModels
 from app.modelling.clv import jobs as clv_jobs
@@ -62,6 +64,9 @@ async def run_worker(settings: Settings, *, database_url: str, secret: bytes, st
         ),
         asyncio.create_task(
             deliver(database, clock=SystemClock(), secret=secret, allow=settings.webhook_allow, stop=stop)
+        ),
+        asyncio.create_task(
+            keep_folded(database, basis=Basis(settings.reporting_currency, settings.timezone), stop=stop)
         ),
         asyncio.create_task(keep_nightly(database, clock=SystemClock(), zone=settings.timezone, stop=stop)),
     }

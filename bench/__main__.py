@@ -17,6 +17,7 @@ from bench import (
     kmeans,
     lookups,
     realtime,
+    rollups,
     segments,
 )
 
@@ -35,6 +36,7 @@ ALL = {
     "clv": clv.main,
     "campaigns": campaigns.main,
     "attribution": attribution.main,
+    "rollups": rollups.main,
 }
 
 

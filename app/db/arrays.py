@@ -14,7 +14,8 @@ from psycopg.pq import Format
 
 from app.db import copy
 
-# Numbers of the element and array types, fixed in PostgreSQL's catalogue: int8, text, float8, timestamptz.
+# Numbers of the element and array types, fixed in PostgreSQL's catalogue: bytea, int8, text, float8, timestamptz.
+_BYTEA, _BYTEA_ARRAY = 17, 1001
 _INT8, _INT8_ARRAY = 20, 1016
 _TEXT, _TEXT_ARRAY = 25, 1009
 _FLOAT8, _FLOAT8_ARRAY = 701, 1022
@@ -37,6 +38,12 @@ def texts(values: Sequence[str | None] | copy.Field) -> BinaryArray:
     if not isinstance(values, copy.Field) and 0 < len(values) <= FEW:
         return _few([None if value is None else value.encode() for value in values])
     return _array(values if isinstance(values, copy.Field) else copy.text(values), _TEXT, _TEXT_ARRAY)
+
+
+def blobs(values: Sequence[bytes]) -> BinaryArray:
+    """bytea[]"""
+    lengths = np.fromiter(map(len, values), np.int64, len(values))
+    return _array(copy.Field(lengths, np.frombuffer(b"".join(values), np.uint8)), _BYTEA, _BYTEA_ARRAY)
 
 
 def bigints(values: npt.ArrayLike, nulls: npt.NDArray[np.bool_] | None = None) -> BinaryArray:

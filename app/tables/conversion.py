@@ -3,11 +3,13 @@
 from datetime import tzinfo
 
 from sqlalchemy import (
+    ARRAY,
     CTE,
     ColumnElement,
     Date,
     Integer,
     Numeric,
+    TableValuedAlias,
     Text,
     and_,
     case,
@@ -17,7 +19,6 @@ from sqlalchemy import (
     literal,
     select,
     union_all,
-    values,
 )
 from sqlalchemy.dialects.postgresql import distinct_on
 
@@ -53,9 +54,7 @@ def reporting_rates(currency: str) -> CTE:
         .subquery()
     )
     following = func.lead(best.c.on_day).over(partition_by=best.c.currency, order_by=best.c.on_day)
-    digits = values(column("code", Text), column("digits", Integer), name="digits").data(
-        [(code, row.exponent) for code, row in BY_CODE.items() if not row.refused]
-    )
+    digits = _digits()
     return (
         select(
             best.c.currency,
@@ -66,6 +65,14 @@ def reporting_rates(currency: str) -> CTE:
         .join(digits, digits.c.code == cast(best.c.currency, Text))
         .cte("reporting_rates")
     )
+
+
+def _digits() -> TableValuedAlias:
+    """Digits after the point by currency. As two arrays: a statement with rows written out is compiled anew each time."""
+    known = {code: row.exponent for code, row in BY_CODE.items() if not row.refused}
+    columns = (column("code", Text), column("digits", Integer))
+    arrays = (literal(list(known), ARRAY(Text)), literal(list(known.values()), ARRAY(Integer)))
+    return func.unnest(*arrays).table_valued(*columns, name="digits").render_derived()
 
 
 def rates_by_day(currency: str) -> CTE:

@@ -5,6 +5,9 @@ from sqlalchemy.dialects.postgresql import BYTEA
 
 from app.tables.metadata import document, instant, metadata
 
+# The advisory lock that merges and erasures take whole, and everybody shares who writes of customers by name.
+PEOPLE_LOCK = 7_355_608_010
+
 # One row per erased identifier: a keyed hash, from which the identifier cannot be read back.
 tombstones = Table(
     "tombstones",

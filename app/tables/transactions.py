@@ -45,6 +45,12 @@ transactions = Table(
         postgresql_include=["amount_minor", "currency", "kind"],
         postgresql_where=text("customer_id is not null"),
     ),
+    Index(
+        "ix_transactions_guests",
+        "occurred_at",
+        postgresql_include=["amount_minor", "currency", "kind"],
+        postgresql_where=text("customer_id is null"),
+    ),
 )
 
 # One row per line of a transaction, in the order it was sent; unit_price in the transaction's currency.

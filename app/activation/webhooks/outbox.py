@@ -29,11 +29,9 @@ from sqlalchemy import (
 from app.activation.webhooks.sending import Message
 from app.db.engine import Session
 from app.tables.customers import customers
+from app.tables.privacy import PEOPLE_LOCK
 from app.tables.segments import membership_changes, segmentations, segments
 from app.tables.webhooks import webhook_deliveries, webhook_endpoints
-
-# Merges and erasures take the same lock alone: none is under way while people are picked.
-PRIVACY_LOCK = 7_355_608_010
 
 _d, _e, _c = webhook_deliveries.c, webhook_endpoints.c, customers.c
 
@@ -53,7 +51,7 @@ class Claimed:
 
 async def hold_people(session: Session) -> None:
     """Keep merges and erasures waiting until the transaction ends."""
-    await session.execute(select(func.pg_advisory_xact_lock_shared(PRIVACY_LOCK)))
+    await session.execute(select(func.pg_advisory_xact_lock_shared(PEOPLE_LOCK)))
 
 
 async def commit_without_waiting(session: Session) -> None:

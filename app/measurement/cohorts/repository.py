@@ -1,24 +1,12 @@
 """Cohorts in SQL: who first bought in which period, and what they bought in each."""
 
-from dataclasses import dataclass
-
 from sqlalchemy import Integer, func, literal, select
 
 from app.db.engine import Session
 from app.measurement.kpis.facts import bought_by_known, facts, inside
 from app.measurement.kpis.question import Question
+from app.measurement.rollups.concerned import Bought
 from app.tables.transactions import transactions
-
-
-@dataclass(frozen=True, slots=True)
-class Bought:
-    """What one cohort bought in one period, both numbered from 1: by how many, for how much, how many without rate."""
-
-    cohort: int
-    period: int
-    buyers: int
-    revenue_minor: int
-    unconverted: int
 
 
 async def bought(session: Session, question: Question, *, priced: bool, converted: bool, at_most: int) -> list[Bought]:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from app.measurement.cohorts.service import Metric
-from app.measurement.kpis.periods import Interval
+from app.measurement.periods import Interval
 from app.measurement.spreadsheet import AnswerFormat
 
 Bound = Annotated[str, StringConstraints(max_length=64)]

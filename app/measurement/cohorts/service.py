@@ -9,13 +9,16 @@ from app.clock import format_instant
 from app.db.engine import Session
 from app.errors import FieldError, InvalidInput
 from app.measurement.cohorts import repository
-from app.measurement.cohorts.repository import Bought
+from app.measurement.kpis import ahead
 from app.measurement.kpis import repository as facts
 from app.measurement.kpis.counting import missing_rates
 from app.measurement.kpis.definitions import BY_NAME
-from app.measurement.kpis.periods import Interval, calendar_end, cut
 from app.measurement.kpis.question import Question, Reporting
 from app.measurement.kpis.windows import window_of
+from app.measurement.periods import Interval, calendar_end, cut
+from app.measurement.rates import has_rates
+from app.measurement.rollups import ledger
+from app.measurement.rollups.concerned import Basis, Bought
 from app.money import from_minor
 from app.stats.estimate import Estimate
 from app.stats.proportion import proportion_interval
@@ -42,7 +45,10 @@ async def triangle(session: Session, *, asked: Asked, reporting: Reporting) -> d
     Raises BadWindow, InvalidInput, MissingRates.
     """
     await facts.plan_for_these_values(session)
-    first_fact_at, data_as_of = await facts.horizon(session)
+    horizon = await ledger.horizon(session, Basis(reporting.currency, reporting.zone))
+    first_fact_at, data_as_of = (
+        (horizon.first_fact_at, horizon.received_at) if horizon else await facts.horizon(session)
+    )
     window = window_of(asked.from_, asked.to, reporting, first_fact_at=first_fact_at)
     periods = cut(window, asked.interval, reporting.zone, at_most=MAX_PERIODS)
     if periods is None:
@@ -56,6 +62,7 @@ async def triangle(session: Session, *, asked: Asked, reporting: Reporting) -> d
         customers="known",
         reporting=reporting,
         interval=asked.interval,
+        horizon=horizon,
     )
     return {
         "from": format_instant(window.start),
@@ -71,10 +78,12 @@ async def triangle(session: Session, *, asked: Asked, reporting: Reporting) -> d
 
 async def _bought(session: Session, question: Question, metric: Metric) -> dict[tuple[int, int], Bought]:
     priced = metric == "revenue"
-    converted = priced and await facts.has_rates(session, question.reporting.currency)
-    cells = MAX_PERIODS * MAX_PERIODS
-    found = await repository.bought(session, question, priced=priced, converted=converted, at_most=cells)
-    if any(each.unconverted for each in found):
+    converted = priced and await has_rates(session, question.reporting.currency)
+    found = await ahead.cohorts(session, question)
+    if found is None:
+        cells = MAX_PERIODS * MAX_PERIODS
+        found = await repository.bought(session, question, priced=priced, converted=converted, at_most=cells)
+    if priced and any(each.unconverted for each in found):
         raise await missing_rates(session, question, converted=converted)
     return {(each.cohort, each.period): each for each in found}
 

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement
 
 from app.db.engine import Session
 from app.errors import FieldError, MissingRates
-from app.measurement.kpis import engagement, loyalty, repository, spending, valuation
+from app.measurement.kpis import ahead, engagement, loyalty, repository, spending, valuation
 from app.measurement.kpis.definitions import BY_NAME
 from app.measurement.kpis.engagement import CLICKS, CSAT, NPS, OPENS
 from app.measurement.kpis.estimates import Sums
@@ -18,24 +18,27 @@ from app.measurement.kpis.grid import Cells, Group
 from app.measurement.kpis.kinds import ADVERTISED_KINDS, COST_KINDS, TRANSACTION_KINDS, Kind
 from app.measurement.kpis.question import Question
 from app.measurement.kpis.repository import Counted
+from app.measurement.rates import has_rates
 
 
 async def cells_of(session: Session, question: Question, *, at_most: int) -> Cells:
     """Everything the key figures of the question are made of. Raises MissingRates."""
-    found: list[Counted] = []
-    if question.kinds & TRANSACTION_KINDS:
+    kinds, found = await ahead.counted(session, question)
+    if any(each.unconverted for each in found if each.kind in question.priced_kinds):
+        raise await missing_rates(session, question, converted=True)
+    if question.kinds & TRANSACTION_KINDS - kinds:
         found += await _transaction_sums(session, question, at_most=at_most)
     if question.kinds & ADVERTISED_KINDS:
         found += await _advertised_sums(session, question, at_most=at_most)
     for kind in sorted(question.kinds & COST_KINDS):
         found += await spending.costs_of(session, question, kind)
-    found += await _of_customers(session, question, at_most=at_most)
+    found += await _of_customers(session, question, question.kinds - kinds, at_most=at_most)
     found += await _of_events(session, question, at_most=at_most)
     return _by_cell(found)
 
 
-async def _of_customers(session: Session, question: Question, *, at_most: int) -> list[Counted]:
-    kinds, found = question.kinds, list[Counted]()
+async def _of_customers(session: Session, question: Question, kinds: frozenset[Kind], *, at_most: int) -> list[Counted]:
+    found = list[Counted]()
     if "repeat_buyer" in kinds:
         found += await loyalty.repeat_buyers(session, question, at_most=at_most)
     elif "buyer" in kinds:
@@ -76,7 +79,7 @@ async def _transaction_sums(
 ) -> list[Counted]:
     priced, currency = question.priced_kinds, question.reporting.currency
     # Where no rate was ever given nothing can be converted: a shop of one currency does not pay for looking.
-    converted = bool(priced) and await repository.has_rates(session, currency)
+    converted = bool(priced) and await has_rates(session, currency)
     found = await repository.transaction_sums(session, question, converted=converted, at_most=at_most, only=only)
     if any(each.unconverted for each in found if each.kind in priced):
         raise await missing_rates(session, question, converted=converted, only=only)

@@ -13,9 +13,9 @@ from app.db.engine import Session
 from app.measurement.kpis.estimates import Sums
 from app.measurement.kpis.facts import bought_by_known, facts, inside
 from app.measurement.kpis.kinds import Kind
-from app.measurement.kpis.periods import Period, calendar_start_before
 from app.measurement.kpis.question import Question
 from app.measurement.kpis.repository import Counted
+from app.measurement.periods import Period, calendar_start_before
 from app.tables.transactions import transactions
 
 

@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 from app.clock import Window
 from app.measurement.kpis.kinds import TRANSACTION_KINDS, Customers, Dimension, Kind, Kpi
-from app.measurement.kpis.periods import Interval, Period
+from app.measurement.periods import Interval, Period
+from app.measurement.rollups.concerned import Horizon
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,8 @@ class Reporting:
 class Question:
     """Everything the facts are asked for. `segmentation_id` is null exactly when it is not grouped by segment.
 
-    `interval` is how the periods were cut; null: not at all.
+    `interval` is how the periods were cut; null: not at all. `horizon`: of the facts that are added up ahead of the
+    question, for this currency and zone; null: none are.
     """
 
     kpis: tuple[Kpi, ...]
@@ -49,6 +51,7 @@ class Question:
     customers: Customers
     reporting: Reporting
     interval: Interval | None = None
+    horizon: Horizon | None = None
 
     @property
     def kinds(self) -> frozenset[Kind]:

@@ -19,7 +19,6 @@ from sqlalchemy import (
     exists,
     func,
     literal,
-    or_,
     select,
     text,
     true,
@@ -35,7 +34,6 @@ from app.measurement.kpis.kinds import TRANSACTION_KINDS, Kind
 from app.measurement.kpis.question import Question
 from app.tables.conversion import reporting_day
 from app.tables.events import events
-from app.tables.money import exchange_rates
 from app.tables.segments import segmentation_versions, segmentations, segments
 from app.tables.transactions import transactions
 
@@ -93,13 +91,6 @@ async def horizon(session: Session) -> tuple[datetime | None, datetime | None]:
     t = transactions.c
     first, newest = (await session.execute(select(func.min(t.occurred_at), func.max(t.received_at)))).one()
     return first, newest
-
-
-async def has_rates(session: Session, currency: str) -> bool:
-    """Whether any rate from or to this currency was given."""
-    r = exchange_rates.c
-    given = exists().where(or_(r.from_currency == currency, r.to_currency == currency))
-    return bool(await session.scalar(select(given)))
 
 
 async def transaction_sums(

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from app.measurement.kpis.definitions import BY_NAME
 from app.measurement.kpis.kinds import Customers, Direction, IntervalMethod, Unit
-from app.measurement.kpis.periods import Interval
+from app.measurement.periods import Interval
 from app.measurement.spreadsheet import AnswerFormat
 
 Bound = Annotated[str, StringConstraints(max_length=64)]

@@ -16,7 +16,6 @@ from app.measurement.kpis.counting import cells_of
 from app.measurement.kpis.definitions import named
 from app.measurement.kpis.grid import Found, Side, groups_of, rows_of
 from app.measurement.kpis.kinds import EVENT_KINDS, TRANSACTION_KINDS, Kpi
-from app.measurement.kpis.periods import Period, cut
 from app.measurement.kpis.question import Question, Reporting, Sent
 from app.measurement.kpis.reasons import (
     PERIOD_HAS_NO_MEANING,
@@ -26,6 +25,9 @@ from app.measurement.kpis.reasons import (
 )
 from app.measurement.kpis.spending import periods_without_a_day
 from app.measurement.kpis.windows import compared_window, window_of
+from app.measurement.periods import Period, cut
+from app.measurement.rollups import ledger
+from app.measurement.rollups.concerned import Basis, Horizon
 from app.measurement.spells import segmentation_exists
 
 # Ten years of days for ten groups and one metric fit in one answer; a century of days for all of them does not.
@@ -41,7 +43,8 @@ async def answer(session: Session, *, sent: Sent, reporting: Reporting) -> dict[
     """
     kpis = named(sent.metrics)
     await repository.plan_for_these_values(session)
-    first_fact_at, data_as_of = await _horizon(session, kpis)
+    horizon = await ledger.horizon(session, Basis(reporting.currency, reporting.zone))
+    first_fact_at, data_as_of = await _horizon(session, () if sent.from_ else kpis, horizon)
     window = window_of(sent.from_, sent.to, reporting, first_fact_at=first_fact_at)
     compared = compared_window(sent.compare_from, sent.compare_to, window, reporting)
     question = Question(
@@ -53,6 +56,7 @@ async def answer(session: Session, *, sent: Sent, reporting: Reporting) -> dict[
         customers=sent.customers,
         reporting=reporting,
         interval=sent.interval,
+        horizon=horizon,
     )
     return {
         "from": format_instant(window.start),
@@ -72,9 +76,12 @@ def _shown(compared: Window | None) -> dict[str, Any]:
     return {"compared": {"from": format_instant(compared.start), "to": format_instant(compared.end)}}
 
 
-async def _horizon(session: Session, kpis: Sequence[Kpi]) -> tuple[datetime | None, datetime | None]:
+async def _horizon(
+    session: Session, kpis: Sequence[Kpi], known: Horizon | None
+) -> tuple[datetime | None, datetime | None]:
     """When the first fact happened that one of these can be about, and when the newest transaction came in."""
-    first, newest = await repository.horizon(session)
+    # No index knows the first event: it is looked for only where the window begins with it.
+    first, newest = (known.first_fact_at, known.received_at) if known else await repository.horizon(session)
     if any(kpi.kinds & EVENT_KINDS for kpi in kpis):
         event = await repository.first_event_at(session)
         first = min(filter(None, (first, event)), default=None)

@@ -25,14 +25,12 @@ from app.modelling.segments.repository import Version
 from app.tables.customers import customers
 from app.tables.events import events
 from app.tables.intake import dirty_customers
-from app.tables.privacy import privacy_state
+from app.tables.privacy import PEOPLE_LOCK, privacy_state
 from app.tables.segments import memberships
 from app.tables.transactions import transactions
 from app.tables.webhooks import webhook_endpoints
 
 MEMBERSHIPS_LOCK = 7_355_608_020
-# The lock under which the records wing merges and erases; a test holds the two to the same number.
-PRIVACY_LOCK = 7_355_608_010
 
 # Long enough for a drain of touched customers to end, much shorter than an activation.
 _SHORT_WAIT, _LONG_WAIT = text("set local lock_timeout = '500ms'"), text("set local lock_timeout = 0")
@@ -70,7 +68,7 @@ async def try_lock_memberships(session: Session) -> bool:
 
 async def hold_people(session: Session) -> int:
     """Keep merges and erasures waiting until the transaction ends; the privacy epoch, which moves with each."""
-    await session.execute(select(func.pg_advisory_xact_lock_shared(PRIVACY_LOCK)))
+    await session.execute(select(func.pg_advisory_xact_lock_shared(PEOPLE_LOCK)))
     return await privacy_epoch(session)
 
 

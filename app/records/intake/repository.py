@@ -12,11 +12,9 @@ from app.db.engine import Session, driver
 from app.records.intake.outcome import Refusal
 from app.tables.customers import customer_aliases, customers
 from app.tables.intake import known_batches, rejections
-from app.tables.privacy import privacy_state, tombstones
+from app.tables.privacy import PEOPLE_LOCK, privacy_state, tombstones
 from app.web.sessions import audit
 
-# First keys of the advisory locks; the second says which source.
-PRIVACY_LOCK = 7_355_608_010
 _TEXTS = ARRAY(Text(collation="C"))
 
 
@@ -33,13 +31,13 @@ async def lock_intake(session: Session, kind: str, source: str) -> None:
     """Wait for writers of the same kind and source, and for merges and erasures; they wait for us."""
     await session.execute(
         text("select pg_advisory_xact_lock_shared(:privacy), pg_advisory_xact_lock(hashtextextended(:stream, 0))"),
-        {"privacy": PRIVACY_LOCK, "stream": f"intake {kind} {source}"},
+        {"privacy": PEOPLE_LOCK, "stream": f"intake {kind} {source}"},
     )
 
 
 async def lock_people(session: Session) -> None:
     """Wait for all writers to finish and keep new ones out: whoever merges or erases needs the facts at rest."""
-    await session.execute(text("select pg_advisory_xact_lock(:privacy)"), {"privacy": PRIVACY_LOCK})
+    await session.execute(text("select pg_advisory_xact_lock(:privacy)"), {"privacy": PEOPLE_LOCK})
 
 
 async def move_epoch(session: Session) -> None:
@@ -80,7 +78,7 @@ def opening(kind: str, source: str, *, entries: Sequence[Mapping[str, object]]) 
 
 
 def _lock(kind: str, source: str) -> Call:
-    return _LOCK, [PRIVACY_LOCK, f"intake {kind} {source}"]
+    return _LOCK, [PEOPLE_LOCK, f"intake {kind} {source}"]
 
 
 async def known_customers(session: Session, customer_ids: Sequence[str]) -> set[str]:

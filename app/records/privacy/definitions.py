@@ -16,6 +16,7 @@ from app.tables.events import events
 from app.tables.intake import dirty_customers, rejections
 from app.tables.operations import idempotency_keys
 from app.tables.predictions import churn_scores, clv_scores
+from app.tables.rollups import folded_facts, folded_spells, rollup_entries
 from app.tables.segments import evaluations_due, membership_changes, memberships, segment_exceptions
 from app.tables.transactions import transaction_items, transactions
 from app.tables.webhooks import webhook_deliveries
@@ -24,11 +25,15 @@ _TEXTS = ARRAY(Text(collation="C"))
 
 
 class AtErase(Enum):
-    """REMOVE the rows; keep them ANONYMOUS, for totals; TAKE_OUT the identifier from a list of many."""
+    """REMOVE the rows; keep them ANONYMOUS, for totals; TAKE_OUT the identifier from a list of many.
+
+    REPLACE it by a name drawn for this erasure, the same in all tables, until what it counted is taken out of the sums.
+    """
 
     REMOVE = auto()
     ANONYMOUS = auto()
     TAKE_OUT = auto()
+    REPLACE = auto()
 
 
 class AtMerge(Enum):
@@ -235,6 +240,31 @@ PLANS: tuple[Plan, ...] = (
         "waiting for evaluation; the list names other people too, so only its times are exported",
         exported=("batch_id", "touched_at"),
     ),
+    # After transactions and memberships, of whose change the ledger takes note.
+    Plan(
+        rollup_entries,
+        _listed_in(rollup_entries.c.customer_ids),
+        AtErase.REPLACE,
+        AtMerge.STAY,
+        "whose contributions to sums changed, for a moment; both names of a merge, so that one's leave the other's",
+        exported=(),
+    ),
+    Plan(
+        folded_facts,
+        _named_in(folded_facts.c.customer_id),
+        AtErase.REPLACE,
+        AtMerge.STAY,
+        "what the sums hold of transactions, which are exported; gone as soon as the sums hold it no more",
+        exported=(),
+    ),
+    Plan(
+        folded_spells,
+        _named_in(folded_spells.c.customer_id),
+        AtErase.REPLACE,
+        AtMerge.STAY,
+        "what the sums hold of memberships, which are exported; gone as soon as the sums hold it no more",
+        exported=(),
+    ),
     Plan(
         idempotency_keys,
         _remembered_answers,
@@ -251,6 +281,7 @@ KNOWS_NOBODY: Mapping[str, str] = {
     "audit_log": "a customer in it is a keyed hash, which proves the erasure and names nobody",
     "campaigns": "what was planned, for whom by kind and not by name",
     "clv_equity": "sums over many",
+    "cohort_periods": "sums over many",
     "costs": "what was spent, on nobody in particular",
     "erasure_receipts": "counts by table",
     "exchange_rates": "currencies",
@@ -260,10 +291,12 @@ KNOWS_NOBODY: Mapping[str, str] = {
     "model_activations": "when which model served",
     "global_holdouts": "shares and times",
     "initiatives": "what was intended",
+    "kpi_days": "sums by day",
     "models": "what was learned from many: centres, splits and figures, no row of anybody",
     "predictive_models": "how a model was asked for, and figures over everybody",
     "privacy_state": "one number",
     "feed_state": "one instant, to the hour",
+    "rollup_state": "for which currency and zone sums are made",
     "segmentation_versions": "rules and figures over everybody",
     "segmentations": "how a segmentation was asked for",
     "segments": "names and averages of many",

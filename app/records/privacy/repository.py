@@ -80,9 +80,11 @@ def _legible(row: dict[str, Any], documents: Sequence[str], payloads: Sequence[s
 # Erasure
 
 
-async def erase(session: Session, plan: Plan, names: Sequence[str]) -> int:
-    """Do to one table what its plan says. Returns how many rows it concerned."""
+async def erase(session: Session, plan: Plan, names: Sequence[str], *, stand_ins: Sequence[str]) -> int:
+    """Do to one table what its plan says; each name has a stand-in. Returns how many rows it concerned."""
     about = plan.about(names)
+    if plan.at_erase is AtErase.REPLACE:
+        return sum([await _replace(session, plan, *pair) for pair in zip(names, stand_ins, strict=True)])
     if plan.at_erase is AtErase.TAKE_OUT:
         return await _take_out(session, plan, names)
     if plan.at_erase is AtErase.REMOVE:
@@ -94,6 +96,14 @@ async def erase(session: Session, plan: Plan, names: Sequence[str]) -> int:
 
 def _list_of(plan: Plan) -> Column[Any]:
     return next(each for each in plan.table.c if isinstance(each.type, ARRAY))
+
+
+async def _replace(session: Session, plan: Plan, name: str, stand_in: str) -> int:
+    statement = update(plan.table).where(plan.about([name]))
+    if "customer_id" in plan.table.c:
+        return (await session.execute(statement.values(customer_id=stand_in))).rowcount
+    listed = _list_of(plan)
+    return (await session.execute(statement.values({listed: func.array_replace(listed, name, stand_in)}))).rowcount
 
 
 async def _take_out(session: Session, plan: Plan, names: Sequence[str]) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 from app.db.engine import Session
 from app.errors import Conflict, CustomerNotFound, FieldError, InvalidInput
@@ -11,6 +12,9 @@ from app.records.intake import repository as intake
 from app.records.intake.customers import present
 from app.records.privacy import repository
 from app.records.privacy.definitions import PLANS, AtErase, AtMerge
+
+# What is done to rows that stay, without the name.
+STAYING = (AtErase.ANONYMOUS, AtErase.REPLACE)
 
 
 async def export(session: Session, customer_id: str, *, now: datetime) -> dict[str, Any]:
@@ -38,14 +42,16 @@ async def erase(session: Session, customer_id: str, *, secret: bytes, now: datet
         if earlier is None:
             raise CustomerNotFound()
         return earlier
-    concerned = {plan: await repository.erase(session, plan, names) for plan in PLANS}
+    # Drawn, so that nobody finds the person by them again.
+    stand_ins = [f"erased {uuid4()}" for _ in names]
+    concerned = {plan: await repository.erase(session, plan, names, stand_ins=stand_ins) for plan in PLANS}
     await intake.move_epoch(session)
     if earlier is not None:
         return earlier
     receipt = await repository.add_receipt(
         session,
-        removed={p.name: n for p, n in concerned.items() if p.at_erase is not AtErase.ANONYMOUS},
-        kept_anonymous={p.name: n for p, n in concerned.items() if p.at_erase is AtErase.ANONYMOUS},
+        removed={p.name: n for p, n in concerned.items() if p.at_erase not in STAYING},
+        kept_anonymous={p.name: n for p, n in concerned.items() if p.at_erase in STAYING},
         now=now,
     )
     digests = sorted(customer_hash(secret, name) for name in names)

@@ -47,6 +47,11 @@ _CALENDARS: dict[Interval, _Calendar] = {
 }
 
 
+def first_day_of(interval: Interval, day: date) -> date:
+    """The first day of the calendar period that a day is in."""
+    return _CALENDARS[interval].first_day(day)
+
+
 def cut(window: Window, interval: Interval | None, zone: ZoneInfo, *, at_most: int) -> tuple[Period, ...] | None:
     """The periods that share an instant with the window, in order; null when there are more than `at_most`.
 
