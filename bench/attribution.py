@@ -1,4 +1,4 @@
-"""Markov and Shapley credit on 10,000 paths of 12 channels: against the time promised, and against plain loops."""
+"""Markov and Shapley credit on 10,000 paths against plain loops, and a month's answer over HTTP against a bare scan."""
 
 import statistics
 import time
@@ -8,18 +8,46 @@ from math import factorial
 from typing import Any
 
 import numpy as np
+import psycopg
 
 from app.stats.attribution.journeys import Floats, Journeys
 from app.stats.attribution.markov import markov
 from app.stats.attribution.rules import by_rule, time_decay
 from app.stats.attribution.shapley import shapley
-from bench.ground import Goal, Series, report
+from bench.ground import Client, Goal, Series, connect, database, report, server, service
 
 PATHS, CHANNELS = 10_000, 12
 MEAN_LENGTH = 6
 
 OURS, LOOPS = "Markov: one factorisation for all removals", "Markov: a chain and a solve for each channel"
 GAME, ENUMERATED = "Shapley, game of rates: all coalitions at once", "Shapley, game of rates: coalition by coalition"
+
+FACTS, CUSTOMERS = 1_000_000, 100_000
+ANSWERED, SCANNED = "GET /v1/attribution, a month, markov", "bare SQL scan of the same window"
+# A year of a shop whose facts come in as they happen, some customers seen often, most hardly ever.
+WHO = "'customer-' || 1 + floor(random() * random() * {customers})::int"
+WHEN = "timestamptz '2025-11-01' + n * (interval '365 days' / {facts}) + random() * interval '10 minutes'"
+FILL = (
+    "insert into customers (customer_id) select 'customer-' || n from generate_series(1, {customers}) n",
+    "insert into events (source, event_id, customer_id, type, occurred_at, received_at, channel)"
+    f" select 'web', md5('e' || n), {WHO}, type, t, t + interval '1 minute',"
+    " case when type <> 'survey' and random() < .9 then 'channel ' || floor(random() * random() * 12) end"
+    " from (select n, (array['visit', 'visit', 'visit', 'page_view', 'page_view', 'click', 'email_sent', 'impression',"
+    f" 'conversion', 'survey'])[1 + floor(random() * 10)::int] as type, {WHEN} as t"
+    " from generate_series(1, {facts}) n) each",
+    "insert into transactions (source, transaction_id, customer_id, occurred_at, kind, amount_minor, currency)"
+    f" select 'shop', md5('t' || n), {WHO}, {WHEN}, 'purchase', 100 + floor(random() * 20000)::int, 'EUR'"
+    " from generate_series(1, {facts}) n",
+    "vacuum analyze",
+)
+# The look-back of thirty days is part of it.
+SCAN = (
+    "select channel, count(*) from events where customer_id is not null and channel is not null"
+    " and type in ('visit', 'click', 'impression') and occurred_at >= '2026-08-02' and occurred_at < '2026-10-01'"
+    " group by channel",
+    "select count(*), sum(amount_minor) from transactions where kind = 'purchase' and customer_id is not null"
+    " and occurred_at >= '2026-08-02' and occurred_at < '2026-10-01'",
+)
 
 
 def journeys_of(seed: int) -> Journeys:
@@ -111,7 +139,34 @@ def timed(journeys: Journeys) -> None:
         print(f"  {name:58s} {median:10.1f} ms  [{min(taken):.1f} to {max(taken):.1f}]{verdict}")
 
 
+def _scanned(connection: psycopg.Connection) -> list[Any]:
+    return [connection.execute(statement).fetchall() for statement in SCAN]
+
+
+def answered(rounds: int = 5, *, facts: int = FACTS, customers: int = CUSTOMERS) -> None:
+    """The whole answer as a caller gets it, against the least that any answer must read."""
+    series = Series()
+    with server() as running, database(running, "attribution") as url, connect(running, "attribution") as connection:
+        for statement in FILL:
+            connection.execute(statement.replace("{facts}", str(facts)).replace("{customers}", str(customers)))
+        with service(url) as port:
+            client = Client(port)
+            for _ in range(rounds):
+                place = "/v1/attribution?model=markov&from=2026-09-01&to=2026-10-01"
+                answer = series.timed(ANSWERED, 1, client.request, "GET", place)
+                by_channel, bought = series.timed(SCANNED, 1, _scanned, connection)
+                assert len(answer["data"]) == len(by_channel), "everything touched is answered"
+                assert 0 < answer["totals"]["conversions"] < bought[0][0], "a month is less than two"
+    milliseconds_each = {name: [1_000 / rate for rate in rates] for name, rates in series.rates.items()}
+    print(f"\n## Attribution of a month among {facts:,} events and {facts:,} transactions  (ms, medians)")
+    for name, taken in milliseconds_each.items():
+        print(f"  {name:58s} {statistics.median(taken):10.0f} ms  [{min(taken):.0f} to {max(taken):.0f}]")
+    ratios = series.ratio(ANSWERED, SCANNED)
+    print(f"  scan / answer: {statistics.median(ratios):.2f} [{min(ratios):.2f} to {max(ratios):.2f}]")
+
+
 def main(rounds: int = 3) -> None:
+    answered()
     timed(journeys_of(0))
     series, furthest = Series(), 0.0
     for seed in range(rounds):

@@ -20,4 +20,13 @@ events = Table(
     instant("received_at", defaults_to_now=True),
     CheckConstraint("type ~ '^[a-z][a-z0-9_]*$'", name="type_snake_case"),
     Index("ix_events_customer", "customer_id", "occurred_at", postgresql_where=text("customer_id is not null")),
+    # Of every 32 pages the first and the last instant: events come in roughly as they happen. A B-tree would cost a
+    # fifth of the rate at which they are copied in; this one cost nothing that could be measured.
+    Index(
+        "ix_events_times",
+        "occurred_at",
+        "received_at",
+        postgresql_using="brin",
+        postgresql_with={"pages_per_range": 32, "autosummarize": "on"},
+    ),
 )

@@ -43,7 +43,8 @@ class Credited:
 def credited(question: Question, names: Sequence[str], paths: Sequence[Path]) -> list[Credited]:
     """The credit of each group that has an outcome or a touch. Raises InvalidInput where a chain is too large."""
     groups: dict[UUID | None, list[Path]] = {}
-    for path in paths:
+    # In one order, so that sums of fractions, and what is rounded after them, come out the same every time.
+    for path in sorted(paths, key=lambda path: (path.codes or [], path.ages or [])):
         groups.setdefault(path.segment_id, []).append(path)
     return [_of_group(question, names, segment_id, own) for segment_id, own in groups.items()]
 

@@ -10,27 +10,20 @@ from app.measurement.attribution import repository
 from app.measurement.attribution.credit import Credited, credited
 from app.measurement.attribution.definitions import MAX_CHANNELS, MAX_PATHS
 from app.measurement.attribution.question import Question
-from app.measurement.attribution.repository import Path
 
 
 async def credit_of(session: Session, question: Question) -> tuple[list[Credited], list[str]]:
     """The credit by group, and the names of all channels that were touched. Raises InvalidInput, MissingRates."""
-    names = await repository.channels(session, question, at_most=MAX_CHANNELS + 1)
+    names, paths = await repository.journeys(
+        session, question, names_at_most=MAX_CHANNELS + 1, paths_at_most=MAX_PATHS + 1
+    )
     if len(names) > MAX_CHANNELS:
         raise _too_many("by", f"more than {MAX_CHANNELS} of them were touched")
-    paths = await _paths(session, question, names)
-    # Milliseconds as a rule; a chain of high order takes longer than the event loop may wait.
-    return await to_thread.run_sync(credited, question, names, paths), names
-
-
-async def _paths(session: Session, question: Question, names: list[str]) -> list[Path]:
-    paths = await repository.converted(session, question, names, at_most=MAX_PATHS + 1)
     await refuse_unconverted(session, question, sum(path.unconverted for path in paths))
-    if question.needs_nulls:
-        paths += await repository.unconverted(session, question, names, at_most=MAX_PATHS + 1)
     if len(paths) > MAX_PATHS:
         raise _too_many("look_back_days", f"more than {MAX_PATHS} distinct paths")
-    return paths
+    # Milliseconds as a rule; a chain of high order takes longer than the event loop may wait.
+    return await to_thread.run_sync(credited, question, names, paths), names
 
 
 async def refuse_unconverted(session: Session, question: Question, unconverted: int) -> None:

@@ -2,23 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Date, exists, func, select, text
+from sqlalchemy import ARRAY, ColumnElement, Date, DateTime, exists, func, literal, select, text
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from app.db.engine import Session
-from app.measurement.attribution.journeys import (
-    is_outcome,
-    is_touch,
-    priced,
-    unit,
-    with_outcome,
-    without_outcome,
-)
+from app.measurement.attribution.journeys import distinct_paths, is_outcome, priced
 from app.measurement.attribution.question import Question
+from app.measurement.kpis.question import Reporting
+from app.measurement.rollups import ledger
+from app.measurement.rollups.concerned import Basis
 from app.tables.campaigns import HOLDOUT, campaign_assignments, campaigns
 from app.tables.conversion import reporting_day
 from app.tables.events import events
@@ -26,6 +22,7 @@ from app.tables.segments import segmentation_versions, segmentations, segments
 from app.tables.transactions import transactions
 
 SHOWN_DAYS, SHOWN_CURRENCIES, SHOWN_SEGMENTATIONS = 5, 20, 10
+LATELY = (timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), timedelta(days=30))
 _c = campaigns.c
 
 
@@ -52,31 +49,24 @@ class Judged:
 
 async def prepare(session: Session) -> None:
     """Have statements planned for their own window, and sets meet in hash tables: right after a first load the planner
-    knows no sizes and would look through all touches once for each purchase."""
+    knows no sizes and would look through all touches once for each customer."""
     await session.execute(text("set local plan_cache_mode = force_custom_plan"))
     await session.execute(text("set local enable_nestloop = off"))
     await session.execute(text("set local work_mem = '64MB'"))
 
 
-async def channels(session: Session, question: Question, *, at_most: int) -> list[str]:
-    """What was touched in the time of the question, by name; at most `at_most`."""
-    query = select(unit(question)).where(is_touch(question)).distinct().order_by(unit(question)).limit(at_most)
-    return list(await session.scalars(query))
-
-
-async def converted(session: Session, question: Question, names: list[str], *, at_most: int) -> list[Path]:
-    """Distinct paths that ended with an outcome, also the one without a touch; no order; at most `at_most`."""
-    rows = await session.execute(with_outcome(question, names).limit(at_most))
-    return [
-        Path(segment_id, path, ages, n, int(amount or 0), 0, unconverted)
-        for segment_id, path, ages, n, amount, unconverted in rows
-    ]
-
-
-async def unconverted(session: Session, question: Question, names: list[str], *, at_most: int) -> list[Path]:
-    """Distinct paths that ended without one; no order; at most `at_most`."""
-    rows = await session.execute(without_outcome(question, names).limit(at_most))
-    return [Path(segment_id, path, None, 0, 0, n) for segment_id, path, n in rows]
+async def journeys(
+    session: Session, question: Question, *, names_at_most: int, paths_at_most: int
+) -> tuple[list[str], list[Path]]:
+    """What was touched in the time of the question, by name, and the distinct paths; no order; at most so many."""
+    query = distinct_paths(question, names_at_most=names_at_most, paths_at_most=paths_at_most)
+    names, paths = [], []
+    for name, segment_id, codes, ages, converted, amount, unconverted, open_ in await session.execute(query):
+        if name is not None:
+            names.append(name)
+        else:
+            paths.append(Path(segment_id, codes, ages, converted, int(amount or 0), open_, unconverted))
+    return sorted(names), paths
 
 
 async def of_nobody(session: Session, question: Question) -> Path:
@@ -115,11 +105,22 @@ async def missing_rates(session: Session, question: Question) -> list[tuple[str,
     return [(row[0], row[1], row[2]) for row in await session.execute(query.limit(SHOWN_CURRENCIES))]
 
 
-async def data_as_of(session: Session) -> datetime | None:
+async def data_as_of(session: Session, reporting: Reporting) -> datetime | None:
     """When the newest transaction or event came in; null before the first."""
-    newest = [select(func.max(each.c.received_at)).scalar_subquery() for each in (transactions, events)]
-    found: datetime | None = await session.scalar(select(func.greatest(*newest)))
+    known = await ledger.horizon(session, Basis(reporting.currency, reporting.zone))
+    bought: Any = select(func.max(transactions.c.received_at)).scalar_subquery()
+    if known is not None:
+        bought = literal(known.received_at, DateTime(timezone=True))
+    found: datetime | None = await session.scalar(select(func.greatest(bought, _newest_event())))
     return found
+
+
+def _newest_event() -> ColumnElement[Any]:
+    """Looked for among the latest first: the index leads to those that came in since an instant, but not to the last."""
+    at = events.c.received_at
+    newest = select(func.max(at))
+    lately = [newest.where(at > func.now() - since).scalar_subquery() for since in LATELY]
+    return func.coalesce(*lately, newest.scalar_subquery())
 
 
 async def judged(session: Session, question: Question, *, at_most: int) -> list[Judged]:

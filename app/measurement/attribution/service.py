@@ -53,7 +53,7 @@ async def answer(session: Session, *, sent: Sent, reporting: Reporting) -> Shown
         costs=await _costs(session, question),
         beside=await compared(session, question) if whole and question.has_money else {},
     )
-    newest = await repository.data_as_of(session)
+    newest = await repository.data_as_of(session, reporting)
     return {
         "model": question.model,
         "order": question.order,
