@@ -13,6 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import __version__
 from app.activation.audiences.router import router as audiences_router
+from app.activation.exposures.router import router as exposures_router
+from app.activation.exposures.service import EXPOSURE_KIND
 from app.activation.webhooks.addresses import Allowed
 from app.activation.webhooks.guard import Guard
 from app.activation.webhooks.router import router as webhooks_router
@@ -24,6 +26,7 @@ from app.measurement.campaigns.router import router as campaigns_router
 from app.measurement.cohorts.router import router as cohorts_router
 from app.measurement.kpis.router import router as kpis_router
 from app.measurement.roi.router import router as roi_router
+from app.measurement.rollups import lag
 from app.modelling.churn import service as churn
 from app.modelling.churn.lookup import ChurnLookups
 from app.modelling.churn.router import hot_router as churn_hot_router
@@ -105,6 +108,7 @@ ROUTERS = (
     roi_router,
     campaigns_router,
     audiences_router,
+    exposures_router,
     attribution_router,
     jobs_router,
     keys_router,
@@ -144,6 +148,7 @@ def record_kinds(settings: Settings) -> Mapping[str, Kind[Any, Any]]:
         EVENT_KIND,
         cost_kind(settings.timezone),
         RATE_KIND,
+        EXPOSURE_KIND,
     )
     return {kind.name: kind for kind in kinds}
 
@@ -175,7 +180,7 @@ def create_app(settings: Settings, *, database_url: str, secret: bytes, clock: C
     app.state.record_kinds = record_kinds(settings)
     app.state.lookups = Lookups(database)
     app.state.freshness = Freshness(database)
-    app.state.before_metrics = (app.state.freshness.measure,)
+    app.state.before_metrics = (app.state.freshness.measure, partial(lag.measure, database, app.state.service.clock))
     app.state.assigners = Assigners(Models(secret))
     app.state.clv_models = Models(secret, kind="clv")
     app.state.churn_models = ChurnModels(Models(secret, kind="churn"))

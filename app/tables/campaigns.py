@@ -99,6 +99,7 @@ campaign_assignments = Table(
         "campaign_id",
         "customer_id",
         unique=True,
+        postgresql_include=["arm", "assigned_at", "crossed_over"],
         postgresql_where=text("customer_id is not null"),
     ),
     Index(

@@ -6,7 +6,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, BYTEA
 from app.tables.metadata import identifier, instant, metadata, one_of
 
 REJECTION_STATUSES = ("open", "resolved")
-RECORD_KINDS = ("customers", "transactions", "events", "costs", "exchange_rates")
+RECORD_KINDS = ("customers", "transactions", "events", "costs", "exchange_rates", "exposures")
 
 # One row per refused row. payload holds the bytes as sent (they may not even be valid text for Postgres);
 # customer_id is the identifier found in it, so that erasure reaches it; null when there was none.

@@ -1,5 +1,6 @@
 """Handing out audiences: who is in them, who never is, and that arms stay."""
 
+import asyncio
 import csv
 import io
 import json
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, update
 
+from app.activation.audiences import repository
+from app.activation.audiences import service as audiences
 from app.tables.campaigns import campaign_assignments
 from app.tables.customers import customers
 from app.tables.segments import memberships, segments
@@ -19,6 +22,13 @@ pytestmark = pytest.mark.anyio
 
 RUNNING = {"starts_at": "2026-10-15T00:00:00Z", "ends_at": "2026-12-01T00:00:00Z"}
 PEOPLE = [f"C-{i:03}" for i in range(400)]
+
+
+# Everybody at once, and in pieces of whom some end within a page and some do not.
+@pytest.fixture(autouse=True, params=[repository.STRETCH, 90])
+def stretch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(repository, "STRETCH", request.param)
+    return int(request.param)
 
 
 async def audience(service: Service, campaign_id: str = "autumn", **params: Any) -> list[dict[str, Any]]:
@@ -159,12 +169,13 @@ async def test_merged_customers_are_handed_out_once_under_the_surviving_name(ser
     arms = await assigned(service)
     treated = [each for each, arm in arms.items() if arm == "treated"]
     held = [each for each, arm in arms.items() if arm == "holdout"]
-    for merged, into in ((treated[0], treated[1]), (treated[2], held[0])):
+    far_same, far_other = sorted(treated)[-1], sorted(treated)[-2]
+    for merged, into in ((far_same, treated[1]), (far_other, held[0])):
         answer = await service.client.post("/v1/customers/merge", json={"from": merged, "into": into})
         assert answer.status_code == 200, answer.text
     handed = await named(service)
     assert treated[1] in handed
-    assert not handed & {treated[0], treated[2], held[0]}
+    assert not handed & {far_same, far_other, held[0]}
     found = await results(service)
     assert (found["excluded"]["cross_overs"], found["excluded"]["duplicates"]) == (1, 1)
 
@@ -184,6 +195,73 @@ async def test_files_hold_the_same_customers_and_no_formula(service: Service) ->
     shown = {f"'{each}" if each[0] in "=+-@" else each for each in pages}
     assert {row["customer_id"] for row in table} == shown
     assert {row["arm"] for row in table} == {"treated"}
+
+
+async def test_pages_go_in_order_and_assign_no_more_than_the_piece_that_they_are_from(
+    service: Service, stretch: int
+) -> None:
+    await plan(service, segment_id=await segment_of(service, PEOPLE), **RUNNING)
+    first = await service.client.get("/v1/campaigns/autumn/audience", params={"limit": 1})
+    assert set(await assigned(service)) == set(PEOPLE[:stretch])
+    assert first.json()["data"][0]["customer_id"] in PEOPLE[:20]
+    handed = [each["customer_id"] for each in await audience(service)]
+    assert handed == sorted(set(handed))
+    assert set(await assigned(service)) == set(PEOPLE)
+
+
+async def test_a_stream_cut_off_has_only_whom_the_record_has_and_comes_again_with_the_same_arms(
+    service: Service, stretch: int
+) -> None:
+    await plan(service, segment_id=await segment_of(service, PEOPLE), **RUNNING)
+    state, now = service.app.state.service, service.clock.now()
+    async with state.database.read() as session:
+        rules = await audiences.rules_of(session, "autumn", arm=None, secret=state.secret, now=now)
+    stream = audiences.lines(state.database, rules, arm=None, file_format="ndjson", now=now)
+    streamed = [json.loads(line) for line in (await anext(stream)).splitlines()]
+    await stream.aclose()
+    before = await assigned(service)
+    assert set(before) == set(PEOPLE[:stretch])
+    assert {each["customer_id"] for each in streamed} == {each for each, arm in before.items() if arm == "treated"}
+    service.clock.advance(timedelta(hours=1))
+    answer = await service.client.get("/v1/campaigns/autumn/audience", params={"format": "ndjson"})
+    again = {each["customer_id"]: each for each in map(json.loads, answer.text.splitlines())}
+    assert [again[each["customer_id"]] for each in streamed] == streamed
+    after = await assigned(service)
+    assert (set(after), {name: after[name] for name in before}) == (set(PEOPLE), before)
+    assert set(again) == {each for each, arm in after.items() if arm == "treated"}
+
+
+async def test_who_left_the_segment_is_handed_out_still(service: Service) -> None:
+    await plan(service, segment_id=await segment_of(service, PEOPLE), **RUNNING)
+    handed = await named(service)
+    service.clock.advance(timedelta(hours=1))
+    left = update(memberships).values(valid_to=service.clock.now())
+    async with service.app.state.service.database.write() as session:
+        await session.execute(left)
+    assert await named(service) == handed
+
+
+async def test_who_was_exposed_under_a_name_merged_since_was_exposed_themselves(service: Service) -> None:
+    segment_id = await segment_of(service, PEOPLE)
+    await plan(service, campaign_id="sale", segment_id=segment_id, **RUNNING)
+    exposed = sorted(await named(service, "sale"))
+    fresh = sorted(set(PEOPLE) - set(exposed))
+    for merged, into in zip(exposed[:3], reversed(fresh[-3:]), strict=True):
+        answer = await service.client.post("/v1/customers/merge", json={"from": merged, "into": into})
+        assert answer.status_code == 200, answer.text
+    await plan(service, segment_id=segment_id, frequency_cap={"exposures": 1, "days": 7}, **RUNNING)
+    await audience(service)
+    assert set(await assigned(service)) == set(fresh[:-3])
+
+
+async def test_hand_outs_at_once_assign_everybody_once(service: Service) -> None:
+    await plan(service, segment_id=await segment_of(service, PEOPLE), **RUNNING)
+    place = "/v1/campaigns/autumn/audience"
+    answers = await asyncio.gather(*(service.client.get(place, params={"format": "ndjson"}) for _ in range(3)))
+    found = [{line["customer_id"]: line for line in map(json.loads, each.text.splitlines())} for each in answers]
+    assert found[0] == found[1] == found[2]
+    arms = await assigned(service)
+    assert (len(arms), set(found[0])) == (len(PEOPLE), {each for each, arm in arms.items() if arm == "treated"})
 
 
 async def test_a_campaign_that_hands_out_nobody_says_why(service: Service) -> None:

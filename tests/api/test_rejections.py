@@ -11,6 +11,7 @@ from sqlalchemy import make_url
 from app.records.rejections import service as rejections
 from app.tables.intake import RECORD_KINDS
 from tests.conftest import Service
+from tests.support.campaigns import expose, exposure, plan, results
 from tests.support.records import transaction
 
 pytestmark = pytest.mark.anyio
@@ -381,3 +382,55 @@ async def test_each_kind_of_record_is_mended_by_its_own_rules(
     assert counts(await retry(service, refused["rejection_id"]))[-1] == 1
     assert counts(await retry(service, refused["rejection_id"], good)) == (1, 1, 0, 0, 0)
     assert await count(service, kind) == 1
+
+
+async def test_a_refused_exposure_is_kept_with_its_campaign_and_stored_once_mended(service: Service) -> None:
+    await plan(service)
+    rows = [exposure("A"), exposure("B", "gift"), {"customer_id": "C", "arm": "treated"}, exposure("A", "holdout")]
+    assert len((await expose(service, rows))["rejected"]) == 3
+    kept = {row["index"]: row for row in await listed(service, kind="exposures")}
+    assert {place: (row["code"], row["pointer"], row["customer_id"], row["source"]) for place, row in kept.items()} == {
+        1: ("unknown_arm", "/exposures/1/arm", "B", "autumn"),
+        2: ("missing_field", "/exposures/2/at", "C", "autumn"),
+        3: ("conflict", "/exposures/3/arm", "A", "autumn"),
+    }
+    assert {place: row["payload"] for place, row in kept.items()} == {place: rows[place] for place in kept}
+    assert counts(await retry(service, kept[1]["rejection_id"]))[-1] == 1
+    assert counts(await retry(service, kept[1]["rejection_id"], exposure("B"))) == (1, 1, 0, 0, 0)
+    assert counts(await retry(service, kept[2]["rejection_id"], exposure("C", "holdout"))) == (1, 1, 0, 0, 0)
+    assert counts(await retry(service, kept[3]["rejection_id"], exposure("A"))) == (1, 0, 0, 1, 0)
+    assert await listed(service) == []
+    assert await count(service, "campaign_assignments where external") == 3
+    assert {each["arm"]: each["n"] for each in (await results(service))["arms"]} == {"holdout": 1, "treated": 2}
+
+
+async def test_a_refused_exposure_of_somebody_erased_is_not_kept(service: Service) -> None:
+    await plan(service)
+    await expose(service, [exposure("gone"), exposure("gone", "gift")])
+    assert (await only(service))["customer_id"] == "gone"
+    assert (await service.client.delete("/v1/customers/gone")).status_code == 200
+    assert await listed(service) == []
+    await expose(service, [exposure("gone"), exposure("gone", "gift"), {"customer_id": "gone"}])
+    rows = await listed(service)
+    assert [(row["code"], row["customer_id"], row["payload"]) for row in rows] == [("customer_erased", None, None)] * 3
+
+
+async def test_trying_an_exposure_again_needs_the_scope_of_pushing_it(service: Service) -> None:
+    await plan(service)
+    await expose(service, [exposure("A", "gift")])
+    place = f"/v1/rejections/{(await only(service))['rejection_id']}/retry"
+    for scopes, status in ((["ingest"], 403), (["ingest", "roi:write"], 200)):
+        made = (await service.client.post("/v1/keys", json={"name": "k", "scopes": scopes})).json()
+        headers = {"Authorization": f"Bearer {made['key']}"}
+        answer = await service.client.post(place, json={"payload": exposure("A")}, headers=headers)
+        assert answer.status_code == status, answer.text
+
+
+async def test_exposures_and_their_retries_at_once_never_wait_for_each_other_in_a_ring(service: Service) -> None:
+    await plan(service)
+    await expose(service, [exposure(f"R-{i}", "gift") for i in range(4)])
+    numbers = {row["customer_id"]: row["rejection_id"] for row in await listed(service)}
+    retries = [retry(service, number, exposure(name)) for name, number in numbers.items()]
+    pushes = [expose(service, [exposure(f"P-{i}"), exposure(f"R-{i}")]) for i in range(4)]
+    await asyncio.gather(*retries, *pushes)
+    assert await count(service, "campaign_assignments") == 8

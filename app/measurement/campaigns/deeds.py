@@ -24,7 +24,6 @@ from sqlalchemy import (
     or_,
     select,
     true,
-    union_all,
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
@@ -32,10 +31,10 @@ from app.db.engine import Session
 from app.errors import FieldError, MissingRates
 from app.measurement.campaigns.definitions import CLICKS, CONVERSIONS, VISITS, Metric
 from app.measurement.campaigns.units import Span, units
+from app.measurement.rates import has_rates
 from app.stats.comparison.sums import Sums
 from app.tables.conversion import in_reporting_currency, rates_by_day, reporting_day
 from app.tables.events import events
-from app.tables.money import exchange_rates
 from app.tables.transactions import transactions
 
 _t, _e = transactions.c, events.c
@@ -56,9 +55,10 @@ async def sums(
     """Totals by arm (its number) and segment, of those who did anything. Raises MissingRates."""
     if earliest is None:
         return {}
-    converted = await _has_rates(session, reporting.currency)
-    facts = _facts(span, asked=asked, reporting=reporting, earliest=earliest, converted=converted)
-    query = _by_arm(_by_customer(facts, asked), asked, winsorize=winsorize)
+    converted = await has_rates(session, reporting.currency)
+    bought = _transactions(span, asked=asked, reporting=reporting, earliest=earliest, converted=converted)
+    each = _by_customer(bought, _events(span, asked=asked, earliest=earliest), asked)
+    query = _by_arm(each, asked, winsorize=winsorize)
     rows = [dict(row) for row in (await session.execute(query)).mappings()]
     if any(row["unconverted"] for row in rows):
         await _refuse_missing_rates(session, span, reporting=reporting, earliest=earliest, converted=converted)
@@ -71,13 +71,6 @@ def sums_of(metric: Metric, row: Row, n: int) -> Sums:
         return Sums.of_share(int(row.get(metric.figure, 0)), n)
     figures = ("total", "squares", "beside_total", "beside_squares", "products")
     return Sums(n, *(int(row.get(f"{metric.figure}_{each}") or 0) for each in figures))
-
-
-async def _has_rates(session: Session, currency: str) -> bool:
-    """Whether any rate from or to this currency was given: where not, nothing can be converted."""
-    r = exchange_rates.c
-    given = select(r.rate).where(or_(r.from_currency == currency, r.to_currency == currency))
-    return bool(await session.scalar(select(given.exists())))
 
 
 def _priced(reporting: Any, *, converted: bool) -> tuple[FromClause, Any]:
@@ -94,13 +87,6 @@ def _priced(reporting: Any, *, converted: bool) -> tuple[FromClause, Any]:
     return transactions.outerjoin(rates, same), ours
 
 
-def _facts(span: Span, *, asked: frozenset[str], reporting: Any, earliest: datetime, converted: bool) -> Subquery:
-    """One row per transaction and event that may count, with the unit whose it is."""
-    bought = _transactions(span, asked=asked, reporting=reporting, earliest=earliest, converted=converted)
-    found = union_all(bought, _events(span, asked=asked, earliest=earliest))
-    return found.subquery("facts")
-
-
 def _groups(source: FromClause) -> list[ColumnElement[Any]]:
     """What is told apart: arms and, where asked for, segments."""
     return [source.c[name] for name in ("arm", "segment_id") if name in source.c]
@@ -110,11 +96,12 @@ def _mine(span: Span, source: FromClause, *, earliest: datetime, past: bool) -> 
     """Rows of a table joined to the units that they are of, in their windows and, where asked, as long before."""
     u = units(span)
     c = source.c
-    start = u.c.since - (u.c.until - u.c.since) if past else u.c.since
-    own = and_(
-        c.customer_id == u.c.customer_id, c.occurred_at >= start, c.occurred_at < u.c.until, u.c.mature, ~u.c.mixed
-    )
-    return u, and_(own, c.occurred_at >= earliest, c.occurred_at < span.as_of)
+    begun = c.occurred_at >= u.c.since
+    if past:
+        begun = or_(begun, u.c.since - c.occurred_at <= u.c.until - u.c.since)
+    own = and_(c.customer_id == u.c.customer_id, begun, c.occurred_at < u.c.until, u.c.mature, ~u.c.mixed)
+    # What is the same for all, so that nothing else is read.
+    return u, and_(own, c.occurred_at >= earliest, c.occurred_at < min(span.ends_at, span.as_of))
 
 
 def _transactions(
@@ -144,13 +131,8 @@ def _transactions(
 def _events(span: Span, *, asked: frozenset[str], earliest: datetime) -> Select[Any]:
     u, own = _mine(span, events, earliest=earliest, past=False)
     seen = {figure: SEEN[figure] for figure in sorted({*asked, "converted"} & SEEN.keys())}
-    columns: dict[str, ColumnElement[Any]] = {"revenue": _nothing(), "before": _nothing()}
-    if "margin" in asked:
-        columns["margin"] = _nothing()
-    if "gross" in asked:
-        columns |= {"gross": _nothing(), "purchases": cast(null(), Integer)}
     flags = [(_e.type.in_(kinds), FLAGS[figure]) for figure, kinds in seen.items()]
-    query = _labelled(u, columns, flags).select_from(events.join(u, own))
+    query = _labelled(u, {}, flags).select_from(events.join(u, own))
     return query.where(_e.type.in_(sorted(kind for kinds in seen.values() for kind in kinds)))
 
 
@@ -161,32 +143,44 @@ def _nothing() -> ColumnElement[Any]:
 def _labelled(
     u: FromClause, columns: Mapping[str, ColumnElement[Any]], flags: Sequence[tuple[ColumnElement[bool], int]]
 ) -> Select[Any]:
-    """The unit, its groups, the figures, and what happened as one number: one aggregate instead of five."""
+    """The customer, their groups, the figures, and what happened as one number: one aggregate instead of five."""
     bits: ColumnElement[Any] = literal(0, Integer)
     for condition, flag in flags:
         bits = bits.op("|")(case((condition, literal(flag, Integer)), else_=literal(0, Integer)))
     labelled = [column.label(name) for name, column in columns.items()]
-    return select(u.c.unit, *_groups(u), *labelled, bits.label("flags"))
+    return select(u.c.customer_id, *_groups(u), *labelled, bits.label("flags"))
 
 
-def _by_customer(facts: Subquery, asked: frozenset[str]) -> Subquery:
-    """One row per unit with a fact: its figures, and whether their squares fit into a machine word."""
-    f = facts.c
+def _by_customer(bought: Select[Any], seen: Select[Any], asked: frozenset[str]) -> Subquery:
+    """One row per customer with a fact: their figures, and whether the squares of these fit into a machine word.
 
-    def whole(column: ColumnElement[Any]) -> ColumnElement[Any]:
-        return cast(func.coalesce(func.sum(column), 0), BigInteger)
-
-    names = ["revenue"]
-    names += ["before"] if asked & {"revenue", "margin"} else []
-    names += [name for name in ("margin", "gross") if name in asked]
-    columns = [whole(f[name]).label(name) for name in names]
-    if "gross" in asked:
-        columns.append(func.coalesce(func.sum(f.purchases), 0).label("purchases"))
-    flags = func.bit_or(f.flags).label("flags")
-    each = select(*_groups(facts), *columns, flags).group_by(f.unit, *_groups(facts)).subquery("each")
-    safe = and_(*(each.c[name].between(-SAFE_TO_SQUARE, SAFE_TO_SQUARE) for name in names))
+    Purchases and events are each added up by customer, the order of the indexes they are read from, and only then put
+    together: a union of the facts would have no order, so that all of them would go through one more table.
+    """
+    sums = ["revenue"]
+    sums += ["before"] if asked & {"revenue", "margin"} else []
+    sums += [name for name in ("margin", "gross") if name in asked]
+    mine = _added_up(bought, [*sums, "purchases"] if "gross" in asked else sums).subquery("bought")
+    also = _added_up(seen, []).subquery("seen")
+    both = mine.outerjoin(also, mine.c.customer_id == also.c.customer_id, full=True)
+    groups = [
+        func.coalesce(one, other).label(one.name) for one, other in zip(_groups(mine), _groups(also), strict=True)
+    ]
+    figures = [func.coalesce(column, 0).label(column.name) for column in mine.c if column.name in (*sums, "purchases")]
+    flags = func.coalesce(mine.c.flags, 0).op("|")(func.coalesce(also.c.flags, 0)).label("flags")
+    each = select(*groups, *figures, flags).select_from(both).subquery("each")
+    safe = and_(*(each.c[name].between(-SAFE_TO_SQUARE, SAFE_TO_SQUARE) for name in sums))
     # The offset keeps PostgreSQL from finding out again for each sum.
     return select(*each.c, safe.label("safe")).offset(0).subquery("by_customer")
+
+
+def _added_up(facts: Select[Any], names: Sequence[str]) -> Select[Any]:
+    """One row per customer of these facts."""
+    f = facts.subquery("facts")
+    groups = [func.any_value(group, type_=group.type).label(group.name) for group in _groups(f)]
+    added = [cast(func.coalesce(func.sum(f.c[name]), 0), BigInteger).label(name) for name in names]
+    flags = func.bit_or(f.c.flags, type_=Integer).label("flags")
+    return select(f.c.customer_id, *groups, *added, flags).group_by(f.c.customer_id)
 
 
 def _by_arm(each: Subquery, asked: frozenset[str], *, winsorize: float | None) -> Select[Any]:

@@ -1,28 +1,24 @@
-"""Arms that were assigned elsewhere: checked row by row, stored set by set."""
+"""Arms that were assigned elsewhere: checked against the campaign one by one, stored set by set."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
-from app.clock import InvalidInstant, parse_instant
 from app.db.engine import Session
-from app.errors import FieldError, TooLarge
 from app.measurement.campaigns import holdouts, pushing, service
-from app.measurement.campaigns.schemas import MAX_EXPOSURES
 from app.measurement.campaigns.service import Campaign
 from app.privacy import customer_hash
 from app.tables.campaigns import HOLDOUT
-from app.tables.metadata import MAX_IDENTIFIER
 
-FIELDS = ("customer_id", "arm", "at")
+CUSTOMER_ERASED = "customer_erased"
+CROSS_OVER = "conflict"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A row that can be read: where it stood, whom it names, the arm, since when."""
+class Exposure:
+    """Whom an arm was assigned to, and since when."""
 
-    index: int
     customer_id: str
     arm: str
     at: datetime
@@ -30,111 +26,61 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    index: int
-    field: str
+    """One that is not stored: where it stood, and which field is wrong why."""
+
+    position: int
     code: str
+    field: str
     detail: str
 
-    def shown(self) -> dict[str, Any]:
-        pointer = f"/exposures/{self.index}" + (f"/{self.field}" if self.field else "")
-        return {"index": self.index, "code": self.code, "pointer": pointer, "detail": self.detail}
-
 
 @dataclass(slots=True)
-class Reader:
-    """Reads rows; instants repeat, so that each text is read once."""
+class Taken:
+    """What became of exposures: those of new customers of the campaign, those known already, those refused."""
 
-    campaign: Campaign
-    instants: dict[str, datetime | InvalidInstant] = field(default_factory=dict)
-
-    def read(self, index: int, row: Any) -> Row | Refused:
-        flaw = self._shape(row) or self._arm(row["arm"])
-        if flaw is not None:
-            return Refused(index, *flaw)
-        at = self._instant(row["at"])
-        if isinstance(at, InvalidInstant):
-            return Refused(index, "at", at.code, at.detail)
-        if not self.campaign.starts_at <= at < self.campaign.ends_at:
-            return Refused(index, "at", "outside_campaign", "not between the campaign's start and its end")
-        return Row(index, row["customer_id"], row["arm"], at)
-
-    def _shape(self, row: Any) -> tuple[str, str, str] | None:
-        if not isinstance(row, dict):
-            return "", "invalid_type", "a row is an object"
-        for name in FIELDS:
-            if name not in row:
-                return name, "missing_field", f"a row has {', '.join(FIELDS)}"
-            if not isinstance(row[name], str):
-                return name, "invalid_type", "must be text"
-        for name in row:
-            if name not in FIELDS:
-                return name, "unknown_field", f"a row has {', '.join(FIELDS)}"
-        if not 1 <= len(row["customer_id"]) <= MAX_IDENTIFIER:
-            return "customer_id", "invalid_length", f"must have 1 to {MAX_IDENTIFIER} characters"
-        return None
-
-    def _arm(self, arm: str) -> tuple[str, str, str] | None:
-        if arm not in self.campaign.arms:
-            return "arm", "unknown_arm", f"the arms of this campaign are {', '.join(self.campaign.arms)}"
-        return None
-
-    def _instant(self, text: str) -> datetime | InvalidInstant:
-        if text not in self.instants:
-            try:
-                self.instants[text] = parse_instant(text)
-            except InvalidInstant as error:
-                self.instants[text] = error
-        return self.instants[text]
-
-
-async def push(
-    session: Session, campaign_id: str, rows: Sequence[Any], *, secret: bytes, now: datetime
-) -> dict[str, Any]:
-    """Store arms assigned elsewhere; good rows are stored whatever the bad ones. Raises CampaignNotFound, TooLarge.
-
-    Unknown customers are created, as by any push: leaving out those who never did anything would falsify the result.
-    """
-    if len(rows) > MAX_EXPOSURES:
-        flaw = FieldError("/exposures", "too_many_rows", f"send at most {MAX_EXPOSURES} rows")
-        raise TooLarge(f"At most {MAX_EXPOSURES} rows are taken at once; {len(rows)} came", errors=[flaw])
-    await pushing.lock_people(session)
-    campaign = await service.found(session, campaign_id, locked=True)
-    reader = Reader(campaign)
-    read = [reader.read(index, row) for index, row in enumerate(rows)]
-    good = [row for row in read if isinstance(row, Row)]
-    refused = [row for row in read if isinstance(row, Refused)]
-    whose = await _people(session, good, secret=secret, now=now)
-    outcome = await _assign(session, campaign, good, whose=whose)
-    refused = sorted([*refused, *outcome.refused], key=lambda each: each.index)
-    return {
-        "received": len(rows),
-        "created": len(outcome.new),
-        "updated": 0,
-        "duplicates": outcome.duplicates,
-        "cross_overs": sum(each.code == "conflict" for each in refused),
-        "rejected": [each.shown() for each in refused],
-    }
-
-
-@dataclass(slots=True)
-class _Outcome:
-    new: dict[str, Row] = field(default_factory=dict)
+    new: dict[str, Exposure] = field(default_factory=dict)
     duplicates: int = 0
     refused: list[Refused] = field(default_factory=list)
 
 
+async def take(
+    session: Session, campaign_id: str, exposures: Sequence[Exposure], *, secret: bytes, now: datetime
+) -> Taken:
+    """Store arms assigned elsewhere; good ones are stored whatever the bad ones. Raises CampaignNotFound.
+
+    Unknown customers are created, as by any push: leaving out those who never did anything would falsify the result.
+    """
+    await pushing.lock_people(session)
+    campaign = await service.found(session, campaign_id, locked=True)
+    flaws = {position: flaw for position, each in enumerate(exposures) if (flaw := _flaw(campaign, position, each))}
+    good = {each.customer_id for position, each in enumerate(exposures) if position not in flaws}
+    named = {each.customer_id for each in exposures}
+    whose = await _people(session, named, wanted=good, secret=secret, now=now)
+    return await _assign(session, campaign, exposures, flaws=flaws, whose=whose)
+
+
+def _flaw(campaign: Campaign, position: int, exposure: Exposure) -> Refused | None:
+    if exposure.arm not in campaign.arms:
+        detail = f"the arms of this campaign are {', '.join(campaign.arms)}"
+        return Refused(position, "unknown_arm", "arm", detail)
+    if not campaign.starts_at <= exposure.at < campaign.ends_at:
+        detail = "not between the campaign's start and its end"
+        return Refused(position, "outside_campaign", "at", detail)
+    return None
+
+
 async def _people(
-    session: Session, rows: Sequence[Row], *, secret: bytes, now: datetime
+    session: Session, named: AbstractSet[str], *, wanted: AbstractSet[str], secret: bytes, now: datetime
 ) -> dict[str, str | tuple[str, str]]:
-    """Who each name means today, or why nothing is taken of them: code and detail."""
-    names = sorted({row.customer_id for row in rows})
+    """Who each name means today, or why nothing is taken of them: code and detail. Of strangers only the wanted are made."""
+    names = sorted(named)
     found: dict[str, str | tuple[str, str]] = dict(await pushing.survivors(session, names))
     strangers = {customer_hash(secret, name): name for name in names if name not in found}
     for gone in await pushing.erased_among(session, list(strangers)):
-        found[strangers[gone]] = ("customer_erased", "this customer was erased; nothing of theirs is taken any more")
-    new = [name for name in names if name not in found]
-    await pushing.create_customers(session, new)
-    found |= {name: name for name in new}
+        found[strangers[gone]] = (CUSTOMER_ERASED, "this customer was erased; nothing of theirs is taken any more")
+    strange = [name for name in names if name not in found]
+    await pushing.create_customers(session, [name for name in strange if name in wanted])
+    found |= {name: name for name in strange}
     lasting = await holdouts.lasting(session, at=now)
     if lasting:
         people = sorted({person for person in found.values() if isinstance(person, str)})
@@ -145,29 +91,37 @@ async def _people(
 
 
 async def _assign(
-    session: Session, campaign: Campaign, rows: Sequence[Row], *, whose: Mapping[str, str | tuple[str, str]]
-) -> _Outcome:
-    outcome = _Outcome()
+    session: Session,
+    campaign: Campaign,
+    exposures: Sequence[Exposure],
+    *,
+    flaws: Mapping[int, Refused],
+    whose: Mapping[str, str | tuple[str, str]],
+) -> Taken:
+    taken = Taken()
     people = sorted({person for person in whose.values() if isinstance(person, str)})
     arms = await pushing.arms_of(session, campaign.campaign_id, people)
     crossed: set[str] = set()
-    for row in rows:
-        person = whose[row.customer_id]
+    for position, each in enumerate(exposures):
+        person = whose[each.customer_id]
         if not isinstance(person, str):
-            outcome.refused.append(Refused(row.index, "customer_id", *person))
-            continue
-        if person not in arms:
-            arms[person], outcome.new[person] = row.arm, row
-        elif arms[person] == row.arm:
-            outcome.duplicates += 1
+            # Whatever else is wrong: of the erased nothing is kept, so that this has to be said first.
+            code, detail = person
+            taken.refused.append(Refused(position, code, "customer_id", detail))
+        elif position in flaws:
+            taken.refused.append(flaws[position])
+        elif person not in arms:
+            arms[person], taken.new[person] = each.arm, each
+        elif arms[person] == each.arm:
+            taken.duplicates += 1
         else:
             crossed.add(person)
             detail = f"this customer is in {arms[person]}; an arm is decided once"
-            outcome.refused.append(Refused(row.index, "arm", "conflict", detail))
+            taken.refused.append(Refused(position, CROSS_OVER, "arm", detail))
     await pushing.store(
         session,
         campaign.campaign_id,
-        [(person, row.arm, row.at, None if row.arm == HOLDOUT else row.at) for person, row in outcome.new.items()],
+        [(person, each.arm, each.at, None if each.arm == HOLDOUT else each.at) for person, each in taken.new.items()],
     )
     await pushing.mark_crossed_over(session, campaign.campaign_id, sorted(crossed))
-    return outcome
+    return taken

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import ColumnElement, func, literal, select, text
 
 from app.db.engine import Session
 from app.measurement.campaigns import deeds, service
@@ -16,9 +16,20 @@ from app.measurement.campaigns.units import Span, has_merged, units
 from app.stats.comparison.sums import Sums
 from app.tables.campaigns import campaign_assignments
 
-# From here on customers meet their deeds in hash tables: right after a first load the planner knows no sizes and
-# would look up the deeds of each customer by themselves.
+# Plans for the very values, so that what is the same for all is compared once.
+BY_VALUES = {"plan_cache_mode": "force_custom_plan"}
+# From so many on customers meet their deeds in the order of both indexes, or else in hash tables: right after a first
+# load the planner knows no sizes and would look up the deeds of each customer by themselves. Several processes would
+# take longer: what each adds up has to be brought together by customer again.
 MANY = 20_000
+IN_ORDER = {
+    "enable_nestloop": "off",
+    "enable_sort": "off",
+    "max_parallel_workers_per_gather": "0",
+    "work_mem": "128MB",
+    # An index read from end to end is read page after page, not here and there.
+    "random_page_cost": "0.5",
+}
 NO_SUMS = Sums(0, 0, 0)
 
 
@@ -119,11 +130,13 @@ async def outcomes(session: Session, campaign: Campaign, *, asked: Asked, report
         as_of=asked.as_of,
         segmentation_id=asked.by_segment,
     )
+    await _set(session, BY_VALUES)
     span = replace(span, merged=await has_merged(session, campaign.campaign_id))
     counted, headcount = await _counted(session, span)
     if headcount.first_at == headcount.last_at:
         span = replace(span, since=headcount.first_at)
-    await _plan(session, many=sum(headcount.assigned_by_arm.values()) >= MANY)
+    if sum(headcount.assigned_by_arm.values()) >= MANY:
+        await _set(session, IN_ORDER)
     done = await deeds.sums(
         session, span, asked=frozenset(metric.figure for metric in asked.metrics), reporting=reporting,
         earliest=_earliest(span, headcount), winsorize=asked.winsorize,
@@ -137,12 +150,10 @@ async def outcomes(session: Session, campaign: Campaign, *, asked: Asked, report
     return Outcomes(campaign, asked.as_of, whole, tuple(pieces) if asked.by_segment else (), headcount)
 
 
-async def _plan(session: Session, *, many: bool) -> None:
-    await session.execute(text("set local plan_cache_mode = force_custom_plan"))
-    if many:
-        await session.execute(text("set local enable_nestloop = off"))
-        await session.execute(text("set local enable_sort = off"))
-        await session.execute(text("set local work_mem = '128MB'"))
+async def _set(session: Session, settings: Mapping[str, str]) -> None:
+    """Settings for the rest of the transaction."""
+    named = (func.set_config(name, value, text("true")) for name, value in settings.items())
+    await session.execute(select(*named))
 
 
 def _earliest(span: Span, headcount: Headcount) -> datetime | None:
@@ -160,13 +171,13 @@ async def _counted(session: Session, span: Span) -> tuple[dict[int, dict[UUID | 
     """Customers who count, by arm and segment, and the rest of them."""
     u = units(span).c
     keys = [u.arm] if span.segmentation_id is None else [u.arm, u.segment_id]
+    counted_in = [] if not span.merged else [~u.mixed]
     query = select(
-        func.count().filter(u.mature, ~u.mixed).label("mature"),
-        func.count().filter(~u.mature, ~u.mixed).label("pending"),
+        func.count().filter(u.mature, *counted_in).label("mature"),
+        func.count().filter(*counted_in).label("counted") if counted_in else func.count().label("counted"),
         func.min(u.since).label("first_at"),
         func.max(u.since).label("last_at"),
-        func.coalesce(func.sum(u.further).filter(~u.mixed), 0).label("duplicates"),
-        func.count().filter(u.mixed).label("mixed"),
+        *_of_merged(u, merged=span.merged),
         func.count().filter(u.crossed_over).label("crossed_over"),
         *keys,
     )
@@ -175,10 +186,10 @@ async def _counted(session: Session, span: Span) -> tuple[dict[int, dict[UUID | 
     by_arm: dict[str, int] = dict.fromkeys(span.arms, 0)
     for row in rows:
         counted.setdefault(row["arm"], {})[row.get("segment_id")] = row["mature"]
-        by_arm[span.arms[row["arm"]]] += row["mature"] + row["pending"]
+        by_arm[span.arms[row["arm"]]] += row["counted"]
     found = Headcount(
         mature=sum(row["mature"] for row in rows),
-        pending=sum(row["pending"] for row in rows),
+        pending=sum(row["counted"] - row["mature"] for row in rows),
         assigned_by_arm=by_arm,
         first_at=min((row["first_at"] for row in rows), default=None),
         last_at=max((row["last_at"] for row in rows), default=None),
@@ -188,6 +199,14 @@ async def _counted(session: Session, span: Span) -> tuple[dict[int, dict[UUID | 
         refused_cross_overs=sum(row["crossed_over"] for row in rows),
     )
     return counted, found
+
+
+def _of_merged(u: Any, *, merged: bool) -> list[ColumnElement[Any]]:
+    """How many names count as further ones of their person, and how many persons count nowhere."""
+    if not merged:
+        return [literal(0).label("duplicates"), literal(0).label("mixed")]
+    further = func.coalesce(func.sum(u.further).filter(~u.mixed), 0)
+    return [further.label("duplicates"), func.count().filter(u.mixed).label("mixed")]
 
 
 async def _erased(session: Session, campaign_id: str) -> int:

@@ -27,13 +27,11 @@ from app.measurement.campaigns.holdouts import held_out
 from app.tables.campaigns import campaign_assignments
 from app.tables.customers import customer_aliases, customers
 from app.tables.intake import dirty_customers
-from app.tables.privacy import tombstones
+from app.tables.privacy import PEOPLE_LOCK, tombstones
 
 _TEXTS = ARRAY(Text(collation="C"))
 _INSTANTS = ARRAY(DateTime(timezone=True))
 _a, _c, _x = campaign_assignments.c, customers.c, customer_aliases.c
-# The first key of the lock that merges and erasures take whole and every bulk write shares.
-PRIVACY_LOCK = 7_355_608_010
 
 
 def _given(values: Sequence[str]) -> BindParameter[Any]:
@@ -42,7 +40,7 @@ def _given(values: Sequence[str]) -> BindParameter[Any]:
 
 async def lock_people(session: Session) -> None:
     """Keep merges and erasures waiting until this transaction ends, as every bulk write does."""
-    await session.execute(text("select pg_advisory_xact_lock_shared(:privacy)"), {"privacy": PRIVACY_LOCK})
+    await session.execute(text("select pg_advisory_xact_lock_shared(:privacy)"), {"privacy": PEOPLE_LOCK})
 
 
 async def survivors(session: Session, names: Sequence[str]) -> dict[str, str]:

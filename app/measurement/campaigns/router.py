@@ -1,4 +1,4 @@
-"""Campaigns, pushed arms, results and global holdouts over HTTP."""
+"""Campaigns, results and global holdouts over HTTP."""
 
 from typing import Annotated
 from uuid import UUID
@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Depends, Path, Query, Request, Response
 from pydantic import AfterValidator
 
-from app.measurement.campaigns import exposures, holdouts, repository, service
+from app.measurement.campaigns import holdouts, repository, service
 from app.measurement.campaigns.comparing import Manner
 from app.measurement.campaigns.result_schemas import ResultsOut, ResultsQuery
 from app.measurement.campaigns.results import Wanted, results
@@ -14,8 +14,6 @@ from app.measurement.campaigns.schemas import (
     CampaignIn,
     CampaignOut,
     CampaignPage,
-    ExposuresIn,
-    ExposuresOut,
     HoldoutIn,
     HoldoutOut,
     HoldoutPage,
@@ -90,28 +88,6 @@ async def list_campaigns(
 )
 async def get_campaign(campaign_id: CampaignId, request: Request, session: ReadSession) -> Response:
     return tagged(request, await service.get(session, campaign_id, now=state_of(request).clock.now()))
-
-
-@router.post(
-    "/campaigns/{campaign_id}/exposures",
-    operation_id="push_exposures",
-    summary="Push arms that were assigned elsewhere",
-    response_model=ExposuresOut,
-    responses=declared(404),
-    dependencies=[Depends(Require("roi:write"))],
-)
-async def push_exposures(
-    campaign_id: CampaignId, body: ExposuresIn, request: Request, session: WriteSession
-) -> Response:
-    """Good rows are stored whatever the bad ones. The first arm of a customer stays: the same one again is a duplicate,
-    another one is refused (`conflict`) and counted as a cross-over.
-
-    Push everybody, the holdout too, and those who never react: what counts is per assigned customer. Unknown
-    customers are created. Names that were merged are followed. Deeds count from `at` on.
-    """
-    state = state_of(request)
-    answer = await exposures.push(session, campaign_id, body.exposures, secret=state.secret, now=state.clock.now())
-    return JSONAnswer(answer)
 
 
 @router.get(

@@ -9,7 +9,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from app.clock import parse_instant
 from app.measurement.campaigns.definitions import NAMES
 
-MAX_EXPOSURES = 10_000
 Identifier = Annotated[str, Field(min_length=1, max_length=255)]
 Arm = Annotated[
     str,
@@ -122,40 +121,6 @@ class CampaignOut(BaseModel):
 class CampaignPage(BaseModel):
     data: list[CampaignOut]
     next_cursor: str | None
-
-
-class ExposuresIn(BaseModel):
-    """Arms that were assigned elsewhere."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [{"exposures": [{"customer_id": "C-17", "arm": "gift", "at": "2026-10-02T09:00:00Z"}]}]
-        },
-    )
-
-    # Rows are checked one by one: a bad one does not cost the good ones.
-    exposures: list[Any] = Field(
-        description=f"Rows of `customer_id`, `arm` (a variant's or `holdout`) and `at`; at most {MAX_EXPOSURES:,}."
-    )
-
-
-class RefusedExposure(BaseModel):
-    index: int
-    code: str
-    pointer: str
-    detail: str
-
-
-class ExposuresOut(BaseModel):
-    """What became of the rows: received = created + duplicates + number of rejected."""
-
-    received: int
-    created: int
-    updated: int = Field(description="Always 0: an arm is decided once.")
-    duplicates: int
-    cross_overs: int = Field(description="Of the rejected: those with another arm than the customer's.")
-    rejected: list[RefusedExposure]
 
 
 class HoldoutIn(BaseModel):

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     CTE,
     ColumnElement,
     DateTime,
@@ -14,7 +15,9 @@ from sqlalchemy import (
     Select,
     SmallInteger,
     Subquery,
+    Text,
     and_,
+    any_,
     case,
     cast,
     exists,
@@ -52,16 +55,43 @@ class Span:
     since: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Customers by the bytes of their identifiers: after one, up to and with another; null: to the end."""
+
+    after: str
+    upto: str | None
+
+    def holds(self, customer_id: ColumnElement[str]) -> ColumnElement[bool]:
+        """Whether a customer is among them. To be said of each table: PostgreSQL passes on no inequalities."""
+        begun = customer_id > self.after
+        return begun if self.upto is None else and_(begun, customer_id <= self.upto)
+
+
+EVERYBODY = Stretch("", None)
+
+
 async def has_merged(session: Session, campaign_id: str) -> bool:
     """Whether a name that was merged away is assigned."""
     found = select(_x.alias).join(campaign_assignments, _a.customer_id == _x.alias)
     return bool(await session.scalar(select(found.where(_a.campaign_id == campaign_id).exists())))
 
 
-def _touched(span: Span) -> CTE:
+def merged_into(campaign_id: str, stretch: Stretch) -> Select[Any]:
+    """The surviving customers of a stretch of whom a name that was merged away is assigned; perhaps more than once."""
+    names = _names(select(_x.alias).where(stretch.holds(_x.customer_id)))
+    mine = select(_a.customer_id).where(_a.campaign_id == campaign_id, _a.customer_id == any_(names)).subquery("mine")
+    return select(_x.customer_id).join(mine, mine.c.customer_id == _x.alias).where(stretch.holds(_x.customer_id))
+
+
+def _names(query: Select[Any]) -> ColumnElement[Any]:
+    """As an array: few names are looked up in an index then, however many are assigned."""
+    return func.array(query.scalar_subquery(), type_=ARRAY(Text(collation="C")))
+
+
+def _touched(span: Span, stretch: Stretch) -> CTE:
     """All names of persons of whom a name that was merged away is assigned: few, as a rule."""
-    merged = select(_x.customer_id).join(campaign_assignments, _a.customer_id == _x.alias)
-    persons = merged.where(_a.campaign_id == span.campaign_id).distinct().cte()
+    persons = merged_into(span.campaign_id, stretch).distinct().cte()
     own = select(persons.c.customer_id, persons.c.customer_id.label("name"))
     others = select(persons.c.customer_id, _x.alias).join(customer_aliases, _x.customer_id == persons.c.customer_id)
     return union_all(own, others).cte()
@@ -71,7 +101,6 @@ def _together(span: Span, touched: CTE) -> Select[Any]:
     """One row per touched person: the assignments of all their names as one."""
     return (
         select(
-            func.min(_a.assignment_id).label("unit"),
             touched.c.customer_id,
             func.min(_a.arm).label("arm"),
             func.min(_a.assigned_at).label("since"),
@@ -80,19 +109,18 @@ def _together(span: Span, touched: CTE) -> Select[Any]:
             func.bool_or(_a.crossed_over).label("crossed_over"),
         )
         .join(touched, touched.c.name == _a.customer_id)
-        .where(_a.campaign_id == span.campaign_id)
+        .where(_a.campaign_id == span.campaign_id, _a.customer_id == any_(_names(select(touched.c.name))))
         .group_by(touched.c.customer_id)
     )
 
 
-def people(span: Span) -> Subquery:
-    """One row per assigned person who is known: unit, customer_id, arm, since, mixed, further, crossed_over.
+def people(span: Span, stretch: Stretch = EVERYBODY) -> Subquery:
+    """One row per assigned person who is known: customer_id, arm, since, mixed, further, crossed_over.
 
     customer_id is the surviving one; mixed: names of theirs are in several arms, so that they count in none; further:
     how many more names of theirs are assigned.
     """
     alone = select(
-        _a.assignment_id.label("unit"),
         _a.customer_id,
         _a.arm,
         _a.assigned_at.label("since"),
@@ -100,9 +128,11 @@ def people(span: Span) -> Subquery:
         literal(0, Integer).label("further"),
         _a.crossed_over,
     ).where(_a.campaign_id == span.campaign_id, _a.customer_id.is_not(None))
+    if stretch != EVERYBODY:
+        alone = alone.where(stretch.holds(_a.customer_id))
     if not span.merged:
         return alone.subquery("people")
-    touched = _touched(span)
+    touched = _touched(span, stretch)
     others = alone.where(~exists().where(touched.c.name == _a.customer_id))
     return union_all(others, _together(span, touched)).subquery("people")
 
@@ -117,13 +147,17 @@ def _ends(span: Span, since: ColumnElement[datetime]) -> ColumnElement[datetime]
     end = literal(span.ends_at, _INSTANT)
     if span.window_days is None:
         return end
-    return func.least(since + func.make_interval(0, 0, 0, span.window_days), end)
+    # Days by hours, which are the same in UTC: adding days asks the calendar, each time.
+    return func.least(since + func.make_interval(0, 0, 0, 0, span.window_days * 24), end)
 
 
 def _is_mature(span: Span, since: ColumnElement[datetime]) -> ColumnElement[bool]:
     """Whether a person counts yet: their window is over or, without windows of their own, they are assigned."""
-    now = literal(span.as_of, _INSTANT)
-    return since <= now if span.window_days is None else _ends(span, since) <= now
+    if span.window_days is None:
+        return since <= literal(span.as_of, _INSTANT)
+    if span.ends_at <= span.as_of:
+        return literal(value=True)
+    return since <= literal(span.as_of - timedelta(days=span.window_days), _INSTANT)
 
 
 def units(span: Span) -> Subquery:
@@ -136,7 +170,6 @@ def units(span: Span) -> Subquery:
     # What is the same for all is said to the planner as one value, which it compares with each deed while reading.
     since = p.since if span.since is None else literal(span.since, _INSTANT)
     columns = [
-        p.unit,
         p.customer_id,
         _arm_number(p.arm, span.arms).label("arm"),
         since.label("since"),

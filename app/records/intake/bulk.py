@@ -53,6 +53,8 @@ class Kind(Generic[Row, Columns]):
     # What stores those of a few rows that are not stored and are nobody's or of a customer who exists, a row for each;
     # null where one statement cannot. None: it never can.
     insertion: Callable[[str, Columns], Call | None] | None = None
+    # What a key needs to push rows of this kind, and to try refused ones again.
+    scope: str = "ingest"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from app.records.intake.answers import BulkAnswer, intake_of
 from app.records.rejections import service
 from app.records.rejections.schemas import RETRY_BODY, Filters, RejectionPage
 from app.web.answers import JSONAnswer
-from app.web.auth import Require
+from app.web.auth import Require, principal_of
 from app.web.body import read_body
 from app.web.paging import DEFAULT_LIMIT, CursorText, Limit, make_cursor, read_cursor
 from app.web.problems import declared
@@ -62,14 +62,17 @@ async def retry_rejection(
     """With `payload` the mended row is tried, without it the kept one, which helps when what it lacked is there now.
 
     A row that is stored is resolved. One that is still bad stays open with the new reason and the row last tried,
-    and is answered under `rejected`. A row that an earlier retry stored is a conflict.
+    and is answered under `rejected`. A row that an earlier retry stored is a conflict. Trying exposures again needs
+    the scope that pushing them does, `roi:write`, too.
     """
+    kinds = request.app.state.record_kinds
+    may = principal_of(request).may
     payload = service.mended(await read_body(request)) if await request.body() else None
     outcome = await service.retry(
         session,
         rejection_id,
         payload=payload,
-        kinds=request.app.state.record_kinds,
+        kinds={name: kind for name, kind in kinds.items() if may(kind.scope)},
         intake=intake_of(request),
         now=state_of(request).clock.now(),
     )

@@ -8,7 +8,7 @@ import msgspec
 from fastapi import Query
 from pydantic import BaseModel, Field
 
-RecordKind = Literal["customers", "transactions", "events", "costs", "exchange_rates"]
+RecordKind = Literal["customers", "transactions", "events", "costs", "exchange_rates", "exposures"]
 Status = Literal["open", "resolved"]
 
 
@@ -72,7 +72,7 @@ class RejectionOut(BaseModel):
 
     rejection_id: int
     kind: RecordKind
-    source: str | None
+    source: str | None = Field(description="Of exposures: their campaign.")
     index: int = Field(description="Where the row stood in what was sent, from 0.")
     code: str
     pointer: str

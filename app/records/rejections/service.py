@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from app.db.engine import Session
-from app.errors import Conflict, FieldError, InvalidInput, RejectionNotFound, Unreadable
+from app.errors import Conflict, FieldError, Forbidden, InvalidInput, RejectionNotFound, Unreadable
 from app.records.intake import repository as intake_repository
 from app.records.intake.bulk import ERASED, Checked, Intake, Kind, of_nobody_erased, refusals, set_apart
 from app.records.intake.envelope import DEFAULT_SOURCE, customer_in
@@ -69,9 +69,9 @@ async def retry(
     intake: Intake,
     now: datetime,
 ) -> Outcome:
-    """Try a refused row again, mended or as it is. Raises RejectionNotFound, Conflict.
+    """Try a refused row again, mended or as it is. Raises RejectionNotFound, Conflict, Forbidden.
 
-    A row that is still bad stays open under its number, with the new reason.
+    kinds: those that the caller may push. A row that is still bad stays open under its number, with the new reason.
     """
     kept = await _locked(session, rejection_id, kinds)
     if kept["status"] == "resolved":
@@ -106,6 +106,8 @@ async def _locked(session: Session, rejection_id: int, kinds: Mapping[str, Kind[
     """The kept row, once nobody else can change, retry or erase it."""
     found = await repository.find(session, rejection_id)
     if found is not None:
+        if found["kind"] not in kinds:
+            raise Forbidden(f"This needs a key that may push {found['kind']}")
         await intake_repository.lock_intake(session, kinds[found["kind"]].name, found["source"] or DEFAULT_SOURCE)
         # Whoever held the lock may have resolved or erased it.
         found = await repository.find(session, rejection_id)

@@ -1,0 +1,1 @@
+"""Exposures that others made: arms assigned elsewhere, pushed as rows like any other bulk write."""
