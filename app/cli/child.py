@@ -6,6 +6,7 @@ busy bringing up the database.
 """
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -23,10 +24,14 @@ KEEP_ALIVE_SECONDS = 65  # longer than the 60 s of most proxies, so that they ar
 
 
 def web(listener: int, report: int) -> None:
+    # What is read stays: looking through it again and again is a sixth of the start.
+    gc.disable()
     import uvicorn
 
     from app.cli.installation import load_settings
     from app.main import create_app
+
+    gc.enable()
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -53,8 +58,11 @@ def web(listener: int, report: int) -> None:
 
 
 def worker(report: int) -> None:
+    gc.disable()
     import app.worker  # noqa: F401  read now, while there are no orders yet
     from app.cli.installation import load_settings
+
+    gc.enable()
 
     settings = load_settings()
     orders = read_orders()

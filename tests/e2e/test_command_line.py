@@ -5,7 +5,6 @@ import os
 import re
 import resource
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -34,8 +33,6 @@ ROOT = Path(__file__).resolve().parents[2]
 SECRET = "a secret that signs nothing of value"
 # Asked for in the contract of the command line.
 HELP_SECONDS = 0.5
-# Loaded by training and imports, never by the web process: seconds and hundreds of megabytes.
-HEAVY = ("sklearn", "pyarrow", "scipy.stats", "pandas", "duckdb")
 # Idle, with its pools open; the limit leaves a third above what was measured when this was written.
 WEB_MEGABYTES = 180
 
@@ -63,12 +60,6 @@ def external(postgres: EmbeddedPostgres) -> Iterator[dict[str, str]]:
         connection.execute(f"drop database {name} with (force)")
 
 
-def python(code: str) -> str:
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, timeout=START_SECONDS
-    ).stdout
-
-
 def test_help_is_quick_and_names_every_command() -> None:
     spent = []
     for _ in range(3):
@@ -81,12 +72,6 @@ def test_help_is_quick_and_names_every_command() -> None:
     assert {"serve", "worker", "migrate", "import", "keys", "check", "demo"} <= set(
         re.findall(r"^  ([a-z]+) ", found.stdout, re.M)
     )
-
-
-def test_the_web_process_starts_without_what_only_training_and_imports_need() -> None:
-    loaded = python("import sys, app.main; print(*sys.modules)").split()
-    assert "fastapi" in loaded
-    assert [name for name in HEAVY if name in loaded] == []
 
 
 def test_the_version_is_that_of_the_package() -> None:

@@ -40,7 +40,7 @@ class DemoProcess(ServiceProcess):
 
     def __init__(self, home: Path, *options: str, **environment: str) -> None:
         self.home, self._mark = home, uuid4().hex
-        self.began = time.monotonic()
+        self.began, self.fresh_start = time.monotonic(), 0.0
         self.process = tessera("demo", "--port", "0", *options, home=home, **{MARK: self._mark, **environment})
         self.said: list[str] = []
         self.told: list[str] = []
@@ -128,12 +128,19 @@ def figures_of(notes: dict[str, Any]) -> dict[str, float]:
 
 
 @pytest.fixture(scope="module")
-def full_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoProcess]:
+    """A demo from nothing, running until a test stops it."""
+    with demo(tmp_path_factory.mktemp("demo") / "home", "--customers", str(CUSTOMERS)) as process:
+        process.fresh_start = process.wait_told()
+        yield process
+
+
+@pytest.fixture
+def full_home(first: DemoProcess) -> Path:
     """A home in which a demo was loaded and stopped."""
-    home = tmp_path_factory.mktemp("demo") / "home"
-    done = run("demo", "--once", "--port", "0", "--customers", str(CUSTOMERS), home=home)
-    assert done.returncode == 0, done.stderr
-    return home
+    if first.process.poll() is None:
+        assert first.stop() == 0
+    return first.home
 
 
 def check_what_models_say(
@@ -150,39 +157,38 @@ def check_what_models_say(
     assert returned["gain"]["low"] < returned["gain"]["value"] < returned["gain"]["high"]
 
 
-def test_from_nothing_to_answers_and_again_at_once(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    with demo(home, "--customers", str(CUSTOMERS)) as first:
-        assert first.wait_told() < FRESH_START_SECONDS
-        key = first.key
-        counts = {
-            kind: int(number.replace(",", ""))
-            for number, kind in re.findall(r"([\d,]+) (customers|transactions|events)", "\n".join(first.told))
-        }
-        assert counts["customers"] == CUSTOMERS
-        assert "made up" in "\n".join(first.told)
+def test_from_nothing_to_answers_and_again_at_once(first: DemoProcess) -> None:
+    home = first.home
+    assert first.fresh_start < FRESH_START_SECONDS
+    key = first.key
+    counts = {
+        kind: int(number.replace(",", ""))
+        for number, kind in re.findall(r"([\d,]+) (customers|transactions|events)", "\n".join(first.told))
+    }
+    assert counts["customers"] == CUSTOMERS
+    assert "made up" in "\n".join(first.told)
 
-        memberships, why, found, *looking_ahead, by_month, by_segment = (pasted(line) for line in first.curls())
-        check_what_models_say(*looking_ahead)
-        said = {each["segmentation"]: each["segment_key"] for each in memberships["memberships"]}
-        assert said["RFM (demo)"] == "champions"
-        assert said["Behaviour (demo)"] in {each["segment_key"] for each in why["data"]}
-        assert sum(each["share"] for each in found["segments"]) == pytest.approx(1)
-        assert all(each["persona"]["drivers"] for each in found["segments"])
-        months = [row for row in by_month["data"] if row["metric"] == "revenue_net"]
-        assert by_month["currency"] == "EUR"
-        assert len(months) >= 24
-        assert all(row["value"] > 0 for row in months[:-1])
-        buyers = {row["group"]["segment_key"]: row["value"] for row in by_segment["data"] if row["metric"] == "buyers"}
-        assert buyers["champions"] > 0
-        assert len(buyers) >= 8
+    memberships, why, found, *looking_ahead, by_month, by_segment = (pasted(line) for line in first.curls())
+    check_what_models_say(*looking_ahead)
+    said = {each["segmentation"]: each["segment_key"] for each in memberships["memberships"]}
+    assert said["RFM (demo)"] == "champions"
+    assert said["Behaviour (demo)"] in {each["segment_key"] for each in why["data"]}
+    assert sum(each["share"] for each in found["segments"]) == pytest.approx(1)
+    assert all(each["persona"]["drivers"] for each in found["segments"])
+    months = [row for row in by_month["data"] if row["metric"] == "revenue_net"]
+    assert by_month["currency"] == "EUR"
+    assert len(months) >= 24
+    assert all(row["value"] > 0 for row in months[:-1])
+    buyers = {row["group"]["segment_key"]: row["value"] for row in by_segment["data"] if row["metric"] == "buyers"}
+    assert buyers["champions"] > 0
+    assert len(buyers) >= 8
 
-        everything = first.get("/v1/kpis?metric=purchases&metric=refunds&metric=revenue_gross")
-        assert {metric: value_of(everything, metric) for metric in ("purchases", "refunds", "revenue_gross")} == (
-            figures_of(json.loads((home / "demo.json").read_text()))
-        )
-        assert first.stop() == 0
-        assert not first.left()
+    everything = first.get("/v1/kpis?metric=purchases&metric=refunds&metric=revenue_gross")
+    assert {metric: value_of(everything, metric) for metric in ("purchases", "refunds", "revenue_gross")} == (
+        figures_of(json.loads((home / "demo.json").read_text()))
+    )
+    assert first.stop() == 0
+    assert not first.left()
 
     kept = home / "demo.json"
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
@@ -200,20 +206,25 @@ def test_from_nothing_to_answers_and_again_at_once(tmp_path: Path) -> None:
         assert not second.left()
 
 
-def test_a_demo_killed_while_it_loads_goes_on_at_the_next_start(tmp_path: Path) -> None:
+def test_a_demo_killed_while_it_loads_goes_on_at_the_next_start_and_once_stops_when_everything_is_there(
+    tmp_path: Path,
+) -> None:
     home = tmp_path / "home"
-    with demo(home, "--customers", str(CUSTOMERS), "--seed", "8") as first:
-        first.wait_said("customers (")
-        first.kill()
-        seconds_until(lambda: not first.left(), within=60)
+    with demo(home, "--customers", str(CUSTOMERS), "--seed", "8") as killed:
+        killed.wait_said("customers (")
+        killed.kill()
+        seconds_until(lambda: not killed.left(), within=60)
     assert not json.loads((home / "demo.json").read_text())["is_full"]
-    with demo(home) as second:
-        second.wait_told()
-        purchases = value_of(second.get("/v1/kpis?metric=purchases"), "purchases")
-        segmentations = second.get("/v1/segmentations")["data"]
+    done = run("demo", "--once", "--port", "0", home=home)
+    assert done.returncode == 0, done.stderr
+    assert "seed 8" in done.stdout
+    assert done.stdout.count("curl -s") == 9
+    rows = json.loads((home / "demo.json").read_text())["rows"]
+    with demo(home) as last:
+        last.wait_told()
+        purchases = value_of(last.get("/v1/kpis?metric=purchases"), "purchases")
+        segmentations = last.get("/v1/segmentations")["data"]
         assert [each["status"] for each in segmentations] == ["active", "active"]
-        rows = json.loads((home / "demo.json").read_text())["rows"]
-        assert "seed 8" in "\n".join(second.told)
     # Purchases and the refunds of about one in twenty make up the transactions.
     assert 0.93 * rows["transactions"] < purchases < 0.97 * rows["transactions"]
 
@@ -224,12 +235,6 @@ def test_ctrl_c_while_it_loads_stops_everything_without_an_error(tmp_path: Path)
         assert process.stop(signal.SIGINT) == 0
         assert not process.left()
         assert not any("error" in line for line in process.said)
-
-
-def test_once_stops_when_everything_is_there(full_home: Path) -> None:
-    done = run("demo", "--once", "--port", "0", home=full_home)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("curl -s") == 9
 
 
 def test_another_demo_in_the_same_home_is_refused(full_home: Path) -> None:

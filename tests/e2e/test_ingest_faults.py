@@ -4,6 +4,7 @@ A service is killed at seeded random moments while clients push: the process tha
 that answers, and PostgreSQL itself. Clients send again whatever they got no answer for.
 """
 
+import json
 import os
 import random
 import signal
@@ -64,13 +65,14 @@ class Shop:
     def run(self) -> None:
         while not self.over.is_set():
             number = next(self.numbers)
-            while not self.push(number):
+            body = json.dumps({"transactions": batch(number)})
+            while not self.push(number, body):
                 time.sleep(0.02)
 
-    def push(self, number: int) -> bool:
+    def push(self, number: int, body: str) -> bool:
         try:
             with self.service().client() as client:
-                answer = client.post("/v1/transactions", json={"transactions": batch(number)})
+                answer = client.post("/v1/transactions", content=body, headers={"Content-Type": "application/json"})
         except httpx.TransportError:
             self.unanswered += 1
             return False

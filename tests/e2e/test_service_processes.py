@@ -77,12 +77,23 @@ def worker_of(process: ServiceProcess) -> int:
     return process.children("worker")[0]
 
 
-def test_the_first_start_serves_and_sigterm_ends_all_of_it_with_0(running: ServiceProcess) -> None:
+def test_the_first_start_serves_and_sigterm_ends_all_of_it_with_0_after_the_request_under_way(
+    running: ServiceProcess,
+) -> None:
     with running.client() as client:
         assert client.get("/readyz").json()["status"] == "ready"
         assert push(client, "kept")["created"] == 1
     assert (len(running.children("web")), worker_of(running) > 0) == (1, True)
-    assert running.stop() == 0
+    body = b'{"transactions": []}'
+    head = f"POST /v1/transactions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", running.port), timeout=GONE_WITHIN_SECONDS) as connection:
+        connection.sendall(head + body[:5])
+        time.sleep(0.3)
+        running.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        connection.sendall(body[5:])
+        assert connection.recv(100).startswith(b"HTTP/1.1 401")
+    assert running.process.wait(GONE_WITHIN_SECONDS) == 0
     assert running.left() == []
     assert any(line.startswith("creating the database in ") for line in running.said)
     assert (running.home / "secret").stat().st_mode & 0o777 == 0o600
@@ -94,19 +105,6 @@ def test_ctrl_c_at_the_terminal_ends_all_of_it_with_0_in_order(running: ServiceP
     assert running.process.wait(GONE_WITHIN_SECONDS) == 0
     assert running.left() == []
     assert [line for line in running.said if "ended" in line] == []
-
-
-def test_a_request_under_way_is_answered_before_the_service_stops(running: ServiceProcess) -> None:
-    body = b'{"transactions": []}'
-    head = f"POST /v1/transactions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    with socket.create_connection(("127.0.0.1", running.port), timeout=GONE_WITHIN_SECONDS) as connection:
-        connection.sendall(head + body[:5])
-        time.sleep(0.3)
-        running.process.send_signal(signal.SIGTERM)
-        time.sleep(0.5)
-        connection.sendall(body[5:])
-        assert connection.recv(100).startswith(b"HTTP/1.1 401")
-    assert running.process.wait(GONE_WITHIN_SECONDS) == 0
 
 
 def test_kill_9_of_the_service_leaves_nothing_running_and_the_next_start_has_the_data(running: ServiceProcess) -> None:

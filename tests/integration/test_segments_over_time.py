@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psycopg
 import pytest
 from sqlalchemy import make_url, select
@@ -55,11 +56,15 @@ def month_ends() -> list[datetime]:
     return [*months, datetime(2011, 12, 10, tzinfo=UTC)]
 
 
+def naive(*instants: datetime) -> list[datetime]:
+    """Instants of UTC as files have them."""
+    return [each.astimezone(UTC).replace(tzinfo=None) for each in instants]
+
+
 def store_between(modelling: Modelling, table: Any, start: datetime, end: datetime) -> None:
     """The invoices of [start, end), as an import brings them: new customers, facts, the dirty set."""
-    chosen = [start <= each.replace(tzinfo=UTC) < end for each in table["InvoiceDate_min"].to_pylist()]
-    part = table.filter(chosen)
-    load(part, modelling.service.database_url)
+    at, (first, past) = table["InvoiceDate_min"].to_numpy(), (np.datetime64(each, "s") for each in naive(start, end))
+    load(table.filter((at >= first) & (at < past)), modelling.service.database_url)
     conninfo = make_url(modelling.service.database_url).set(drivername="postgresql")
     with psycopg.connect(conninfo.render_as_string(hide_password=False)) as connection:
         theirs = "select distinct customer_id from transactions where customer_id is not null"
@@ -69,7 +74,7 @@ def store_between(modelling: Modelling, table: Any, start: datetime, end: dateti
             f"insert into dirty_customers (customer_ids) select array_agg(customer_id) from ({theirs} {window}) as found",
             (start, end),
         )
-        connection.execute("analyze")
+        connection.execute("analyze customers, transactions, memberships")
 
 
 async def held(modelling: Modelling, segmentation_id: str, at: datetime) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -178,8 +183,10 @@ async def assert_answers_equal_a_recompute(modelling: Modelling, table: Any, lea
     for end in month_ends():
         for segmentation_id in learned:
             assert await held(modelling, segmentation_id, end) == await recomputed(modelling, end, segmentation_id), end
-        for each, figures in (await features_at(modelling, end)).items():
-            assert figures == pytest.approx(plainly(facts[each], end), nan_ok=True), (each, end)
+        found = await features_at(modelling, end)
+        expected = [plainly(facts[each], end) for each in found]
+        wrong = ~np.isclose(list(found.values()), expected, rtol=1e-6, atol=1e-12, equal_nan=True).all(axis=1)
+        assert [(each, end) for each, is_wrong in zip(found, wrong, strict=True) if is_wrong] == []
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -292,7 +299,7 @@ async def assert_key_figures_count_the_same(modelling: Modelling, segmentation_i
     }
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 async def test_every_way_of_counting_gives_one_number_whatever_happened(modelling: Modelling, seed: int) -> None:
     rng = random.Random(seed)
     await modelling.service.push(*shop())
