@@ -20,7 +20,7 @@ CUSTOMERS_AT_ONCE, ENTRIES_AT_ONCE = 10_000, 1_000
 # A fold of one customer takes nearly as long as one of a hundred, so a few at a time are waited for.
 PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 15.0
 # Of the time, at most this share: whoever pushes comes first.
-SHARE = 0.5
+SHARE = 0.75
 
 log = structlog.get_logger("tessera.rollups")
 
