@@ -1,5 +1,6 @@
 """Key figures of a real shop equal the published ones: Online Retail, UCI Machine Learning Repository, 2010 to 2011."""
 
+import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -14,13 +15,15 @@ import psycopg
 import pyarrow as pa
 import pyarrow.csv
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 
 from app.db.embedded import EmbeddedPostgres
 from app.db.engine import Database
 from app.measurement.cohorts.service import Asked, triangle
 from app.measurement.kpis import service
 from app.measurement.kpis.question import Reporting, Sent
+from app.measurement.rollups.concerned import Basis
+from app.measurement.rollups.folding import fold
 from tests.conftest import url_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_data]
@@ -35,18 +38,32 @@ class Shop:
     reference: dict[str, Any]
 
 
-@pytest.fixture(scope="module")
-def shop(postgres: EmbeddedPostgres, real_data: Path) -> Iterator[Shop]:
-    """All invoices in one database, for reading only."""
+@pytest.fixture(scope="module", params=["facts", "sums"])
+def shop(postgres: EmbeddedPostgres, real_data: Path, request: pytest.FixtureRequest) -> Iterator[Shop]:
+    """All invoices in one database, for reading only: as they came in, and folded into the sums by day."""
     folder = real_data / "online_retail"
     if not folder.is_dir():
         pytest.skip("no online_retail among the real data")
     with psycopg.connect(postgres.conninfo, autocommit=True) as connection:
         connection.execute("create database online_retail template migrated strategy file_copy")
         url = url_of(postgres, "online_retail")
+        if request.param == "sums":
+            # Before the invoices, so that it is the ledger that knows of them.
+            asyncio.run(fold_all(url))
         load(invoices(folder / "online_retail_2010_2011.csv.gz"), url)
+        if request.param == "sums":
+            asyncio.run(fold_all(url))
         yield Shop(url, json.loads((folder / "reference.json").read_text()))
         connection.execute("drop database online_retail with (force)")
+
+
+async def fold_all(url: str) -> None:
+    database = Database(url, pool_size=1, statement_timeout_seconds=30, application="test")
+    folded = 1
+    while folded:
+        async with database.write() as session:
+            folded = await fold(session, Basis("GBP", ZoneInfo("UTC")))
+    await database.close()
 
 
 def invoices(path: Path) -> pa.Table:
@@ -94,6 +111,18 @@ async def figures(database: Database, *metrics: str, **asked: Any) -> dict[tuple
     async with database.read() as session:
         answer = await service.answer(session, sent=sent, reporting=reporting)
     return {(row["metric"], row["period"]): row for row in answer["data"]}
+
+
+async def test_the_sums_hold_every_day_with_an_invoice(database: Database, request: pytest.FixtureRequest) -> None:
+    folded = request.node.callspec.params["shop"] == "sums"
+    async with database.read() as session:
+        days, waiting = (
+            await session.execute(
+                text("select count(distinct day), (select count(*) from rollup_entries) from kpi_days")
+            )
+        ).one()
+    # 305 trading days, as the published file has them.
+    assert (days, waiting > 0) == ((305, False) if folded else (0, True))
 
 
 async def test_net_revenue_of_everybody_is_the_published_one(database: Database, shop: Shop) -> None:
